@@ -1,0 +1,1 @@
+"""Namespace of the analytics system; import from `tenancy.analytics.core`."""

@@ -1,0 +1,149 @@
+"""Values that cross every border: names of tenants and datasets, kinds of source, receipts."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from uuid import UUID
+
+from tenancy.analytics.errors import InvalidRequestError
+
+TENANT_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+QUARANTINE_SUFFIX = "_quarantine"
+DEFAULT_DATASET = "user_interactions"
+
+
+class DataSourceType(StrEnum):
+    """Where a batch came from."""
+
+    API = "api"
+    STREAM = "stream"
+    DATABASE = "database"
+    FILES = "files"
+
+
+class DatasetKind(StrEnum):
+    """What a dataset holds."""
+
+    EVENTS = "events"
+    DIMENSION = "dimension"
+    QUARANTINE = "quarantine"
+
+
+def tenant_id(value: object) -> str:
+    """`value`, if it may name a tenant; it becomes part of paths, so nothing else passes.
+
+    >>> tenant_id("tenant_001")
+    'tenant_001'
+
+    Raises InvalidRequestError for anything else.
+    """
+    if isinstance(value, str) and TENANT_PATTERN.fullmatch(value):
+        return value
+    raise InvalidRequestError(
+        "tenant id", value, "use 1 to 63 of a-z, 0-9, '_' and '-', beginning with a letter or digit"
+    )
+
+
+def dataset_name(value: object) -> str:
+    """`value`, if it may name a dataset that callers write to.
+
+    Raises InvalidRequestError, also for the names of quarantines, which nobody writes to directly.
+    """
+    if isinstance(value, str) and NAME_PATTERN.fullmatch(value) and not value.endswith(QUARANTINE_SUFFIX):
+        return value
+    raise InvalidRequestError(
+        "dataset name",
+        value,
+        f"use 1 to 63 of a-z, 0-9 and '_', beginning with a letter and not ending in {QUARANTINE_SUFFIX!r}",
+    )
+
+
+def quarantine_of(dataset: str) -> str:
+    """The dataset that keeps what `dataset` refused.
+
+    >>> quarantine_of("plays")
+    'plays_quarantine'
+    """
+    return dataset + QUARANTINE_SUFFIX
+
+
+class ReceiptStatus(StrEnum):
+    """What happened to one event."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    QUARANTINED = "quarantined"
+    LATE = "late"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a row was quarantined: a stable `code`, the field, the value as text (cut at 200), and the remedy."""
+
+    code: str
+    field: str | None
+    value: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What happened to the row at `index` (from 0) of one call; `line` counts from 1 in NDJSON bodies."""
+
+    index: int
+    status: ReceiptStatus
+    event_id: str | None
+    line: int | None = None
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipts:
+    """What happened to every row of one call, held by exception: a row not in `exceptions` was accepted.
+
+    >>> receipts = Receipts(rows=3, exceptions={1: Receipt(1, ReceiptStatus.DUPLICATE, "a")})
+    >>> receipts.counts()
+    {'accepted': 2, 'duplicate': 1, 'quarantined': 0, 'late': 0}
+
+    Ids assigned by the system count up from `first_id` (a UUIDv7 as integer, RFC 9562 §6.2 method 2), one a
+    row, so a thousand of them need sixteen bytes. A row that brought its own id, as `own_ids` says by one
+    bit a row (most significant first; empty where none did), has `event_id` None: the caller knows it.
+    """
+
+    rows: int
+    exceptions: Mapping[int, Receipt] = field(default_factory=dict)
+    first_id: int | None = None
+    own_ids: bytes = b""
+    replayed: bool = False
+
+    def count(self, status: ReceiptStatus) -> int:
+        """How many rows have this status."""
+        return self.counts()[status]
+
+    def counts(self) -> dict[str, int]:
+        """The number of rows by status, every status present."""
+        found = Counter(receipt.status for receipt in self.exceptions.values())
+        found[ReceiptStatus.ACCEPTED] += self.rows - len(self.exceptions)
+        return {status.value: found[status] for status in ReceiptStatus}
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, index: int) -> Receipt:
+        if not 0 <= index < self.rows:
+            raise IndexError(index)
+        known = self.exceptions.get(index)
+        if known is not None:
+            return known
+        own = bool(self.own_ids) and bool(self.own_ids[index >> 3] & (0x80 >> (index & 7)))
+        assigned = None if own or self.first_id is None else str(UUID(int=self.first_id + index))
+        return Receipt(index, ReceiptStatus.ACCEPTED, assigned)
+
+    def __iter__(self) -> Iterator[Receipt]:
+        return (self[index] for index in range(self.rows))
