@@ -1,0 +1,55 @@
+"""Settings are read in one place, and a wrong one is named with what was probably meant."""
+
+from pathlib import Path
+
+import pytest
+
+from tenancy.analytics.config import AnalyticsConfig
+from tenancy.analytics.errors import ConfigurationError
+
+DESIGNED = {
+    "analytics_engine": {"type": "hybrid", "batch_size": 10000, "ml_enabled": True, "max_workers": 16},
+    "data_collection": {"buffer_size": 50000, "quality_checks_enabled": True, "anomaly_detection_enabled": True},
+    "performance": {"query_timeout_seconds": 60, "memory_limit_mb": 4096, "cpu_limit_cores": 8},
+}
+
+
+def test_the_sections_of_the_public_interface_are_the_defaults() -> None:
+    assert AnalyticsConfig.load(DESIGNED, {}) == AnalyticsConfig.load(None, {}) == AnalyticsConfig()
+
+
+def test_a_config_passes_through_unchanged() -> None:
+    config = AnalyticsConfig()
+    assert AnalyticsConfig.load(config, {"TENANCY_STORAGE__ROOT": "/elsewhere"}) is config
+
+
+def test_an_unknown_key_names_the_nearest_known_one() -> None:
+    with pytest.raises(ConfigurationError, match=r"data_collection\.bufer_size: 1 .* 'buffer_size'"):
+        AnalyticsConfig.load({"data_collection": {"bufer_size": 1}}, {})
+
+
+def test_an_unknown_section_names_the_nearest_known_one() -> None:
+    with pytest.raises(ConfigurationError, match=r"storge: .* 'storage'"):
+        AnalyticsConfig.load({"storge": {"root": "x"}}, {})
+
+
+def test_a_value_out_of_range_names_the_setting_and_the_value() -> None:
+    with pytest.raises(ConfigurationError, match=r"performance\.memory_limit_mb: 3 .* greater than or equal to 64"):
+        AnalyticsConfig.load({"performance": {"memory_limit_mb": 3}}, {})
+
+
+def test_the_environment_is_read_and_what_is_given_wins() -> None:
+    environment = {"TENANCY_STORAGE__ROOT": "/data", "TENANCY_STORAGE__FLUSH_ROWS": "10", "HOME": "/root"}
+    config = AnalyticsConfig.load({"storage": {"root": "/mine"}}, environment)
+    assert (config.storage.root, config.storage.flush_rows) == ("/mine", 10)
+
+
+def test_a_yaml_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("performance:\n  memory_limit_mb: 128\n")
+    assert AnalyticsConfig.load(path, {}).performance.memory_limit_mb == 128
+
+
+def test_the_catalog_url_keeps_its_password_to_itself() -> None:
+    config = AnalyticsConfig.load({"storage": {"catalog_url": "postgresql://u:hunter2@db/t"}}, {})
+    assert "hunter2" not in repr(config)
