@@ -20,7 +20,7 @@ ENVIRONMENT_PREFIX = "TENANCY_"
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class EngineConfig(_Section):
@@ -63,6 +63,7 @@ class PerformanceConfig(_Section):
     """`performance`: what one query may use."""
 
     query_timeout_seconds: float = Field(default=60.0, gt=0)
+    """How long one query may run; then it is interrupted."""
     memory_limit_mb: int = Field(default=4096, ge=64)
     """Memory of a host's query engine."""
     cpu_limit_cores: int = Field(default=8, ge=1)
@@ -81,9 +82,11 @@ class StorageConfig(_Section):
     wal_linger_ms: float = Field(default=2.0, ge=0)
     """How long a group commit waits for company."""
     flush_rows: int = Field(default=500_000, ge=1)
+    """The buffer becomes a segment when it holds so many rows,"""
     flush_bytes: int = Field(default=128 * 1024 * 1024, ge=1024)
+    """or so many bytes,"""
     flush_age_seconds: float = Field(default=60.0, gt=0)
-    """The buffer becomes a segment when it reaches any of the three."""
+    """or when its oldest row has waited so long."""
     segment_target_bytes: int = Field(default=128 * 1024 * 1024, ge=1024)
     """The size that compaction merges small segments towards."""
 
