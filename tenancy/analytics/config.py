@@ -95,6 +95,7 @@ class SecurityConfig(_Section):
     """`security`: where the master key comes from."""
 
     key_provider: Literal["file", "environment"] = "file"
+    """Where the master key is: in a file, or in an environment variable."""
     key_file: str | None = None
     """Where the key file is; `master.key` below `storage.root` where none is given. Created (0600) on first use."""
     key_variable: str = "TENANCY_MASTER_KEY"
