@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tenancy.analytics.types import DatasetKind
+from tenancy.analytics.types import DatasetKind, quarantine_of
 
 EVENT_ID = "event_id"
 EVENT_TIME = "event_time"
@@ -37,6 +37,8 @@ class FieldType(StrEnum):
     TIMESTAMP = "timestamp"
     STRINGS = "strings"
     """A list of strings."""
+    BINARY = "binary"
+    """Bytes as they came, as the `raw` row of a quarantine."""
 
     @property
     def arrow(self) -> pa.DataType:
@@ -51,6 +53,7 @@ _ARROW: Mapping[FieldType, pa.DataType] = {
     FieldType.BOOLEAN: pa.bool_(),
     FieldType.TIMESTAMP: TIMESTAMP,
     FieldType.STRINGS: pa.list_(pa.string()),
+    FieldType.BINARY: pa.binary(),
 }
 
 
@@ -122,3 +125,34 @@ class DatasetSchema(BaseModel):
         return self.model_copy(
             update={"fields": {**self.fields, **{n: s for n, s in new.items() if n not in self.fields}}}
         )
+
+
+ERROR_FIELDS: Mapping[str, FieldSpec] = {
+    "error_code": FieldSpec(type=FieldType.STRING),
+    "error_field": FieldSpec(type=FieldType.STRING),
+    "error_value": FieldSpec(type=FieldType.STRING),
+    "error_remedy": FieldSpec(type=FieldType.STRING),
+    "error_line": FieldSpec(type=FieldType.INTEGER),
+    "raw": FieldSpec(type=FieldType.BINARY),
+}
+"""Columns of a quarantine that say why a row is there, and what it was, byte for byte."""
+
+
+def quarantine_schema(schema: DatasetSchema) -> DatasetSchema:
+    """The schema of what `schema` refuses: why, the row as it came, and the values that could be read.
+
+    >>> plays = DatasetSchema(name="plays", fields={"duration": FieldSpec(type=FieldType.INTEGER, minimum=0)})
+    >>> quarantine_schema(plays).arrow().names[4:]
+    ['error_code', 'error_field', 'error_value', 'error_remedy', 'error_line', 'raw', 'duration']
+
+    The dataset's own columns come last, so a column it grows is appended here too. They keep their types
+    and lose their constraints. A column of the dataset named like one of `ERROR_FIELDS` is left out; its
+    value is still in `raw`.
+    """
+    own = {name: FieldSpec(type=spec.type) for name, spec in schema.fields.items() if name not in ERROR_FIELDS}
+    return DatasetSchema(
+        name=quarantine_of(schema.name),
+        kind=DatasetKind.QUARANTINE,
+        fields={**ERROR_FIELDS, **own},
+        max_columns=schema.max_columns + len(ERROR_FIELDS),
+    )
