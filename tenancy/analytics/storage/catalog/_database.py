@@ -1,0 +1,199 @@
+"""A pooled connection to SQLite or PostgreSQL: how transactions begin, what is repeated, what errors become.
+
+The driver never opens a transaction of its own accord. A read is one statement and needs none, so it costs one
+round trip; a write begins explicitly, on SQLite with `BEGIN IMMEDIATE`: taking the write lock first makes two
+writers wait for one another, where upgrading from a read lock would make one of them fail.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+from tenancy.analytics.errors import ConfigurationError
+from tenancy.analytics.storage.catalog._failures import FAILURES, Failure
+
+BUSY_TIMEOUT_S = 15.0
+"""How long SQLite waits for another process to finish writing."""
+
+ATTEMPTS = 4
+"""How often a transaction is tried when another one is in its way."""
+
+POOL_SIZE = 16
+OVERFLOW = 48
+POOL_TIMEOUT_S = 30.0
+
+_SETTING = "storage.catalog_url"
+_FORMS = "use sqlite:////path/to/catalog.db or postgresql://user@host/database"
+
+T = TypeVar("T")
+
+
+class Database:
+    """Runs work in transactions, from any thread. `place` names the database, without its password."""
+
+    def __init__(self, url: str) -> None:
+        parsed = _parsed(url)
+        self.place = parsed.render_as_string(hide_password=True)
+        self.sqlite = parsed.get_backend_name() == "sqlite"
+        self._engine = _sqlite(parsed) if self.sqlite else _postgresql(parsed)
+        event.listen(self._engine, "begin", _begin_immediate if self.sqlite else _begin)
+        # SQLite lets one writer in and makes the others poll; a lock lets the threads of this process queue
+        # instead, so that only other processes are polled for.
+        self._writers: AbstractContextManager[Any] = threading.Lock() if self.sqlite else nullcontext()
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work`, which reads with one statement. Repeated once when the connection turns out to be dead."""
+
+        def attempt() -> T:
+            with self._engine.connect() as connection:
+                return work(connection)
+
+        return self._repeated(attempt, lambda failure: failure.contention or failure.lost)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction: all of it or, when anything fails, nothing.
+
+        `work` may be run again after contention. It is not repeated once the commit was sent, since the
+        answer may have been lost after the commit was made.
+        """
+        committing = False
+
+        def attempt() -> T:
+            nonlocal committing
+            with self._writers, self._engine.connect() as fresh:
+                connection = fresh.execution_options(writes=True)
+                with connection.begin():
+                    result = work(connection)
+                    committing = True
+            committing = False
+            return result
+
+        return self._repeated(attempt, lambda failure: not committing and (failure.contention or failure.lost))
+
+    def prepared(self, statement: Select[Any]) -> Callable[[Mapping[str, Any]], Any]:
+        """A function that runs `statement` and gives its first column, compiled once; for reads that must be quick.
+
+        On SQLite it goes through a pooled driver connection without SQLAlchemy's own bookkeeping, which is
+        worth a factor of four; to PostgreSQL the round trip outweighs all else and the driver prepares it.
+        """
+        compiled = statement.compile(dialect=self._engine.dialect)
+        sql, order = str(compiled), tuple(compiled.positiontup or ())
+
+        def run(parameters: Mapping[str, Any]) -> Any:
+            def attempt() -> Any:
+                connection = self._engine.raw_connection()
+                try:
+                    cursor = connection.cursor()
+                    cursor.execute(sql, [parameters[name] for name in order] if order else dict(parameters))
+                    row = cursor.fetchone()
+                    cursor.close()
+                except BaseException:
+                    # Nothing is known of a connection that failed; the pool opens a new one.
+                    connection.invalidate()
+                    raise
+                finally:
+                    connection.close()
+                return None if row is None else row[0]
+
+            return self._repeated(attempt, lambda failure: failure.contention or failure.lost)
+
+        return run
+
+    def scrub(self) -> None:
+        """Make what was deleted unreadable in the files of SQLite, as far as no reader is in the way.
+
+        Deleted rows are overwritten (`secure_delete`), but older copies stay in the journal until it is
+        folded back. PostgreSQL keeps them until its own vacuum and its own write-ahead log have moved on.
+        """
+        if self.sqlite:
+            self.read(lambda connection: connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all())
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _repeated(self, attempt: Callable[[], T], again: Callable[[Failure], bool]) -> T:
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                return attempt()
+            except FAILURES as error:
+                failure = Failure.of(error, self.place)
+                if not left or not again(failure):
+                    raise failure.error from error
+            # Full jitter, so that two that met do not meet again.
+            time.sleep(random.uniform(0.0, 0.02 * 2 ** (ATTEMPTS - left)))  # noqa: S311 - a delay, not a secret
+        raise AssertionError("the last attempt returns or raises")
+
+
+def _begin(connection: Connection) -> None:
+    if connection.get_execution_options().get("writes"):
+        connection.exec_driver_sql("BEGIN")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    if connection.get_execution_options().get("writes"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        # The text may hold a password, so it is not shown.
+        raise ConfigurationError(_SETTING, "a URL that cannot be read", _FORMS) from None
+    if parsed.drivername in {"postgresql", "postgres", "postgresql+psycopg"}:
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername in {"sqlite", "sqlite+pysqlite"} and parsed.database not in {None, "", ":memory:"}:
+        return parsed
+    raise ConfigurationError(_SETTING, parsed.render_as_string(hide_password=True), _FORMS)
+
+
+def _sqlite(url: URL) -> Engine:
+    path = Path(url.database or "")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Created before SQLite does, for the owner alone: it holds wrapped keys and hashes of API keys. The
+    # journals take over its permissions.
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    engine = create_engine(
+        url,
+        connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_S, "check_same_thread": False},
+        pool_size=POOL_SIZE,
+        max_overflow=OVERFLOW,
+        pool_timeout=POOL_TIMEOUT_S,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _record: object) -> None:
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",  # a commit that was answered survives a power cut
+            "foreign_keys = ON",
+            "secure_delete = ON",  # keys and statistics of erased tenants are overwritten
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    try:
+        return create_engine(
+            url,
+            connect_args={"autocommit": True, "connect_timeout": 10, "application_name": "tenancy"},
+            pool_size=POOL_SIZE,
+            max_overflow=OVERFLOW,
+            pool_timeout=POOL_TIMEOUT_S,
+        )
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            _SETTING, url.render_as_string(hide_password=True), "install 'tenancy[postgresql]' to use PostgreSQL"
+        ) from error
