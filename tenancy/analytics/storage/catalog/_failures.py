@@ -15,8 +15,8 @@ from tenancy.analytics.errors import (
     UnavailableError,
 )
 
-FAILURES = (exc.DBAPIError, exc.TimeoutError, sqlite3.Error)
-"""What a statement may raise; the last when it is run on the driver itself."""
+FAILURES = (exc.DBAPIError, exc.TimeoutError)
+"""What a statement may raise; the second when every connection is busy."""
 
 _SQLITE_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _SQLITE_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -50,7 +50,7 @@ class Failure:
             return cls(StorageFullError(place))
         if code in _SQLITE_DAMAGED or state in _PG_DAMAGED:
             return cls(IntegrityError(place, reason))
-        if isinstance(error, exc.IntegrityError | sqlite3.IntegrityError):
+        if isinstance(error, exc.IntegrityError):
             return cls(ConflictError(f"the catalog refused a row ({reason})", "read it again and repeat the call"))
         if isinstance(error, exc.DataError):
             return cls(InvalidRequestError("catalog", reason, "use text without U+0000 and numbers of 64 bits"))

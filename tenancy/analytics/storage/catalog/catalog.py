@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.config import StorageConfig
-from tenancy.analytics.errors import ConfigurationError, ConflictError
+from tenancy.analytics.errors import ConfigurationError, ConflictError, InvalidRequestError
 from tenancy.analytics.storage.catalog import _rows
 from tenancy.analytics.storage.catalog._database import Database
 from tenancy.analytics.storage.catalog._directory import Directory
@@ -67,8 +67,12 @@ class Catalog:
 
     def create_tenant(self, tenant: str, settings: Mapping[str, Any] = MappingProxyType({})) -> TenantRecord:
         """Register `tenant`; again with the same settings changes nothing. ConflictError with other settings."""
+        try:
+            text = _rows.document(dict(settings))
+        except TypeError as error:
+            raise InvalidRequestError("tenant settings", dict(settings), f"use what JSON can hold ({error})") from error
         row = {
-            "settings": _rows.document(dict(settings)),
+            "settings": text,
             "epoch": 0,
             "created_at": _rows.micros(self._clock.now()),
         }
@@ -76,7 +80,7 @@ class Catalog:
         def work(scoped: Scoped) -> TenantRecord:
             scoped.insert(tenants, [row], existing="keep")
             (kept,) = scoped.select(tenants)
-            if kept.settings != row["settings"]:
+            if kept.settings != text:
                 raise ConflictError(f"tenant {tenant!r} exists with other settings", "delete it first, or leave it")
             return _rows.tenant_record(kept)
 

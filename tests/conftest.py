@@ -1,0 +1,138 @@
+"""Real servers for tests: started once on a free loopback port, stopped at the end; a clean place for each test."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+START_S = 30.0
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """The URL, without a database, of a PostgreSQL that this session started."""
+    initdb, postgres = _postgresql_program("initdb"), _postgresql_program("postgres")
+    # PostgreSQL refuses to run as root, so root runs it as the user its package made.
+    user = pwd.getpwnam("postgres") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        data, port = Path(folder, "data"), _free_port()
+        subprocess.run(
+            [initdb, "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd=folder,
+            **_as(user),
+        )
+        settings = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", "fsync=off"]
+        command = [postgres, "-D", str(data), *(part for setting in settings for part in ("-c", setting))]
+        url = f"postgresql://postgres@127.0.0.1:{port}"
+
+        def answers() -> None:
+            psycopg.connect(f"{url}/postgres", connect_timeout=2).close()
+
+        with _running(command, Path(folder), answers, psycopg.OperationalError, signal.SIGINT, user):
+            yield url
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database, dropped after the test."""
+    name = f"t{uuid4().hex}"
+    with psycopg.connect(f"{postgresql_server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        yield f"{postgresql_server}/{name}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[tuple[str, int]]:
+    """The host and port of a Redis that this session started; it keeps nothing on disk."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed")
+    address = "127.0.0.1", _free_port()
+    command = [program, "--bind", address[0], "--port", str(address[1]), "--save", "", "--appendonly", "no"]
+    user = pwd.getpwuid(os.geteuid())
+    with (
+        tempfile.TemporaryDirectory(prefix="redis-") as folder,
+        _running(command, Path(folder), lambda: _redis(address, b"PING"), OSError, signal.SIGTERM, user),
+    ):
+        yield address
+
+
+@pytest.fixture
+def redis_url(redis_server: tuple[str, int]) -> str:
+    """The URL of an empty Redis."""
+    _redis(redis_server, b"FLUSHALL")
+    return "redis://{}:{}/0".format(*redis_server)
+
+
+@contextmanager
+def _running(
+    command: Sequence[str],
+    folder: Path,
+    answers: Callable[[], None],
+    not_yet: type[Exception],
+    stop: signal.Signals,
+    user: pwd.struct_passwd,
+) -> Iterator[None]:
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder, **_as(user))
+    try:
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                answers()
+                break
+            except not_yet as error:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"{command[0]} did not start:\n{log.read_text()}") from error
+                time.sleep(0.02)
+        yield
+    finally:
+        process.send_signal(stop)
+        process.wait(timeout=START_S)
+
+
+def _as(user: pwd.struct_passwd) -> dict[str, Any]:
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user.pw_uid != os.geteuid() else {}
+
+
+def _postgresql_program(name: str) -> str:
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))
+    places = [str(folder) for folder in reversed(folders)] + [os.environ.get("PATH", "")]
+    program = shutil.which(name, path=os.pathsep.join(places))
+    if program is None:
+        pytest.skip(f"PostgreSQL's {name} is not installed")
+    return program
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _redis(address: tuple[str, int], command: bytes) -> None:
+    with socket.create_connection(address, timeout=2) as connection:
+        connection.sendall(command + b"\r\n")
+        answer = connection.recv(64)
+        if not answer.startswith(b"+"):
+            raise OSError(f"redis answered {answer!r}")
