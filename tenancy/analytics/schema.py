@@ -146,10 +146,10 @@ def quarantine_schema(schema: DatasetSchema) -> DatasetSchema:
     ['error_code', 'error_field', 'error_value', 'error_remedy', 'error_line', 'raw', 'duration']
 
     The dataset's own columns come last, so a column it grows is appended here too. They keep their types
-    and lose their constraints. A column of the dataset named like one of `ERROR_FIELDS` is left out; its
-    value is still in `raw`.
+    and lose their constraints. A column of the dataset named like one of `ERROR_FIELDS` (in any case, as
+    SQL names go) is left out; its value is still in `raw`.
     """
-    own = {name: FieldSpec(type=spec.type) for name, spec in schema.fields.items() if name not in ERROR_FIELDS}
+    own = {n: FieldSpec(type=spec.type) for n, spec in schema.fields.items() if n.lower() not in ERROR_FIELDS}
     return DatasetSchema(
         name=quarantine_of(schema.name),
         kind=DatasetKind.QUARANTINE,
