@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, TimeoutError
+
 from tenancy.analytics.errors import ConfigurationError
 from tenancy.analytics.storage.catalog._failures import FAILURES, Failure
 

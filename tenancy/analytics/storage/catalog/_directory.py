@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import select
+
 from tenancy.analytics.errors import UnknownNameError, near
 from tenancy.analytics.storage.catalog import _rows
 from tenancy.analytics.storage.catalog._database import Database

@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from sqlalchemy import exc
+
 from tenancy.analytics.errors import (
     AnalyticsError,
     ConflictError,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect
+
 from tenancy.analytics.errors import ConfigurationError
 from tenancy.analytics.storage.catalog._database import Database
 

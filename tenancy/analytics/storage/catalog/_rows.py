@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Row
+
 from tenancy.analytics.schema import DatasetSchema
 from tenancy.analytics.storage.catalog.values import ApiKeyRow, DedupRun, IdempotencyRecord, KeyRow, TenantRecord
 from tenancy.analytics.storage.snapshot import ColumnStats, Segment

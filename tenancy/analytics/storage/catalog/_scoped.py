@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.util import find_tables
+
 from tenancy.analytics.storage.catalog._database import Database
 
 T = TypeVar("T")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
+
+from sqlalchemy import URL
 
 from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.config import StorageConfig
@@ -186,4 +189,5 @@ def _url(config: StorageConfig) -> str:
         raise ConfigurationError(
             "storage.catalog_url", None, f"name a database, since SQLite cannot be kept at {config.root!r}"
         )
-    return f"sqlite:///{root.rstrip('/')}/{FILE_NAME}"
+    # Absolute, so that it stays the same file when the process changes its folder.
+    return URL.create("sqlite", database=str(Path(root).absolute() / FILE_NAME)).render_as_string()
