@@ -114,6 +114,7 @@ class Receipts:
     Ids assigned by the system count up from `first_id` (a UUIDv7 as integer, RFC 9562 §6.2 method 2), one a
     row, so a thousand of them need sixteen bytes. A row that brought its own id, as `own_ids` says by one
     bit a row (most significant first; empty where none did), has `event_id` None: the caller knows it.
+    A call collected in pieces counts anew in each: `later_ids` says from which row, and from which id.
     """
 
     rows: int
@@ -121,6 +122,7 @@ class Receipts:
     first_id: int | None = None
     own_ids: bytes = b""
     replayed: bool = False
+    later_ids: Mapping[int, int] = field(default_factory=dict)
 
     def count(self, status: ReceiptStatus) -> int:
         """How many rows have this status."""
@@ -142,8 +144,12 @@ class Receipts:
         if known is not None:
             return known
         own = bool(self.own_ids) and bool(self.own_ids[index >> 3] & (0x80 >> (index & 7)))
-        assigned = None if own or self.first_id is None else str(UUID(int=self.first_id + index))
-        return Receipt(index, ReceiptStatus.ACCEPTED, assigned)
+        return Receipt(index, ReceiptStatus.ACCEPTED, None if own else self._assigned(index))
+
+    def _assigned(self, index: int) -> str | None:
+        start = max((row for row in self.later_ids if row <= index), default=0)
+        first = self.later_ids.get(start, self.first_id)
+        return None if first is None else str(UUID(int=first + index - start))
 
     def __iter__(self) -> Iterator[Receipt]:
         return (self[index] for index in range(self.rows))
