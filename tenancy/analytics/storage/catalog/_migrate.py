@@ -41,7 +41,7 @@ def _upgrade(connection: Connection) -> None:
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
     from alembic.script import ScriptDirectory
-    from alembic.util import CommandError
+    from alembic.script.revision import RevisionError
 
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
@@ -49,7 +49,7 @@ def _upgrade(connection: Connection) -> None:
     scripts = ScriptDirectory(str(SCRIPTS))
     try:
         missing = list(scripts.iterate_revisions("head", present or "base"))
-    except CommandError as error:
+    except RevisionError as error:
         raise ConfigurationError(
             "storage.catalog_url",
             present,
