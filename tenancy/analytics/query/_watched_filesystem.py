@@ -1,0 +1,107 @@
+"""The filesystem as DuckDB sees it: the same, but what goes wrong inside it is remembered.
+
+DuckDB turns an exception of a Python filesystem into text. The caller must get the exception itself (an
+IntegrityError that names the file), so it is kept here by the file's url until the query that met it asks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+from fsspec import AbstractFileSystem
+
+from tenancy.analytics.errors import AnalyticsError, IntegrityError, UnavailableError
+
+_MOST = 1_000
+
+
+class WatchedFileSystem(AbstractFileSystem):  # type: ignore[misc]
+    """Reads through `base`. Nothing can be written through it."""
+
+    cachable = False
+
+    def __init__(self, base: AbstractFileSystem) -> None:
+        super().__init__()
+        self.base = base
+        protocol = base.protocol
+        self.protocol = protocol if isinstance(protocol, str) else protocol[0]
+        self._failures: OrderedDict[str, Exception] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def open(self, path: str, mode: str = "rb", **_: Any) -> _WatchedFile:
+        if mode != "rb":
+            raise PermissionError(f"{path} is opened for queries, which only read")
+        url = self._url(path)
+        try:
+            return _WatchedFile(self.base.open(url, "rb"), url, self)
+        except Exception as error:
+            self.remember(url, error)
+            raise
+
+    def exists(self, path: str, **_: Any) -> bool:  # noqa: ARG002
+        """Always; a file that is missing all the same is an error when it is opened, which names it."""
+        return True
+
+    def info(self, path: str, **_: Any) -> dict[str, Any]:
+        url = self._url(path)
+        try:
+            found: dict[str, Any] = self.base.info(url)
+        except Exception as error:
+            self.remember(url, error)
+            raise
+        return found
+
+    def modified(self, path: str) -> Any:
+        return self.base.modified(self._url(path))
+
+    def remember(self, url: str, error: Exception) -> None:
+        """Keeps what went wrong with a file."""
+        with self._lock:
+            self._failures[url] = error
+            self._failures.move_to_end(url)
+            while len(self._failures) > _MOST:
+                self._failures.popitem(last=False)
+
+    def failure(self, urls: Iterable[str], message: str) -> AnalyticsError | None:
+        """What went wrong with one of these files and is meant by DuckDB's `message`, as an error of ours."""
+        with self._lock:
+            found = {url: self._failures[url] for url in urls if url in self._failures}
+            for url, error in found.items():
+                if type(error).__name__ in message and str(error)[:80] in message:
+                    del self._failures[url]
+                    return _ours(url, error)
+        return None
+
+    def _url(self, path: str) -> str:
+        return path if "://" in path else f"{self.protocol}://{path}"
+
+
+class _WatchedFile:
+    """What DuckDB uses of a file."""
+
+    __slots__ = ("_file", "_filesystem", "_url")
+
+    def __init__(self, file: Any, url: str, filesystem: WatchedFileSystem) -> None:
+        self._file, self._url, self._filesystem = file, url, filesystem
+
+    def read(self, length: int = -1) -> bytes:
+        try:
+            data: bytes = self._file.read(length)
+        except Exception as error:
+            self._filesystem.remember(self._url, error)
+            raise
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def _ours(url: str, error: Exception) -> AnalyticsError:
+    if isinstance(error, AnalyticsError):
+        return error
+    if isinstance(error, FileNotFoundError):
+        return IntegrityError(url, "the file is missing")
+    return UnavailableError(url, f"{type(error).__name__}: {error}")
