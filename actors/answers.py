@@ -1,0 +1,51 @@
+"""What an actor answered: our own errors as themselves, and one error for an actor that cannot answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeVar
+
+from ray import ObjectRef
+from ray.exceptions import (
+    ActorUnschedulableError,
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    RayActorError,
+    RayTaskError,
+    RpcError,
+    WorkerCrashedError,
+)
+
+from tenancy.analytics.errors import AnalyticsError, UnavailableError
+
+T = TypeVar("T")
+
+_OUT_OF_REACH = (
+    RayActorError,
+    ActorUnschedulableError,
+    NodeDiedError,
+    ObjectLostError,
+    LocalRayletDiedError,
+    RpcError,
+    WorkerCrashedError,
+)
+
+
+async def answer(ref: ObjectRef[T], part: str, timeout_s: float) -> T:
+    """The value of `ref`. An error of ours that was raised in the actor is raised here as it was there.
+
+    Raises UnavailableError naming `part` when its process ended, cannot be reached, or says nothing for
+    `timeout_s`; whether the call took effect is then not known.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await ref
+    except RayTaskError as error:
+        if isinstance(error.cause, AnalyticsError):
+            raise error.cause from None
+        raise
+    except _OUT_OF_REACH as error:
+        raise UnavailableError(part, type(error).__name__) from error
+    except TimeoutError:
+        raise UnavailableError(part, f"no answer for {timeout_s:g} s") from None

@@ -1,0 +1,102 @@
+"""What callers hold of the directory: typed calls that outlive the directory's process."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from ray import ObjectRef
+from ray.actor import ActorProxy
+
+from actors.answers import answer
+from actors.directory_actor import DirectoryActor, DirectoryServant
+from actors.placement import Sight, pauses
+from actors.tenant_directory import NAME, Placement
+from tenancy.analytics.clock import Clock, SystemClock
+from tenancy.analytics.config import AnalyticsConfig
+from tenancy.analytics.errors import StaleOwnerError, UnavailableError
+from tenancy.analytics.storage.catalog import TenantRecord
+
+T = TypeVar("T")
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+async def patiently(attempt: Callable[[], Awaitable[T]], patience_s: float, clock: Clock, sleep: Sleep) -> T:
+    """What `attempt` gives, repeated while an actor is being replaced, for `patience_s` at most.
+
+    Only errors that say that somebody else must be asked are repeated; every other one is the answer.
+    """
+    deadline = clock.monotonic() + patience_s
+    for pause in pauses():
+        try:
+            return await attempt()
+        except (UnavailableError, StaleOwnerError):
+            if clock.monotonic() + pause >= deadline:
+                raise
+        # Callers that lost the same host must not come back in step.
+        await sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - not a secret
+    raise AssertionError("pauses never end")
+
+
+class DirectoryHandle:
+    """The directory of the settings' namespace; it is started where none runs.
+
+    Every method raises UnavailableError when nothing answers for `placement.call_timeout_seconds`.
+    """
+
+    def __init__(self, config: AnalyticsConfig, clock: Clock | None = None, sleep: Sleep = asyncio.sleep) -> None:
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._sleep = sleep
+        self._actor: ActorProxy[DirectoryServant] | None = None
+
+    async def settings(self) -> AnalyticsConfig:
+        """The settings that the directory was started with."""
+        return await self._ask(lambda directory: directory.settings.remote())
+
+    async def locate(self, tenant: str, doubted: int | None = None) -> Placement:
+        """Where `tenant` is served; see `TenantDirectory.locate`."""
+        return await self._ask(lambda directory: directory.locate.remote(tenant, doubted))
+
+    async def register(self, tenant: str, settings: Mapping[str, Any] | None = None) -> TenantRecord:
+        """Make a tenant; see `TenantDirectory.register`."""
+        return await self._ask(lambda directory: directory.register.remote(tenant, settings))
+
+    async def tenants(self, after: str = "", limit: int = 1000) -> list[TenantRecord]:
+        """Up to `limit` tenants that sort after `after`."""
+        return await self._ask(lambda directory: directory.tenants.remote(after, limit))
+
+    async def delete(self, tenant: str) -> None:
+        """End the tenant and make its data unreadable for good; see `TenantDirectory.delete`."""
+        await self._ask(lambda directory: directory.delete.remote(tenant))
+
+    async def sights(self) -> dict[str, Sight]:
+        """Every running host by tenant."""
+        return await self._ask(lambda directory: directory.sights.remote())
+
+    async def retire(self, tenant: str, idle_seconds: float = 0.0) -> bool:
+        """Let a tenant go cold if it was idle for so long; whether it is cold now."""
+        return await self._ask(lambda directory: directory.retire.remote(tenant, idle_seconds))
+
+    async def _ask(self, call: Callable[[ActorProxy[DirectoryServant]], ObjectRef[T]]) -> T:
+        patience = self._config.placement.call_timeout_seconds
+
+        async def attempt() -> T:
+            if self._actor is None:
+                self._actor = await asyncio.to_thread(self._start)
+            try:
+                return await answer(call(self._actor), "the tenant directory", patience)
+            except UnavailableError:
+                self._actor = None  # by name, whoever is the directory now is found
+                raise
+
+        return await patiently(attempt, patience, self._clock, self._sleep)
+
+    def _start(self) -> ActorProxy[DirectoryServant]:
+        options = DirectoryActor.options(
+            name=NAME, namespace=self._config.placement.namespace, lifetime="detached", get_if_exists=True
+        )
+        return options.remote(self._config)

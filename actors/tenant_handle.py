@@ -1,0 +1,124 @@
+"""What callers hold of a tenant: typed calls that find its host, outlive it, and take effect exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from ray import ObjectRef
+
+from actors.answers import answer
+from actors.directory_handle import DirectoryHandle, Sleep, patiently
+from actors.fleet import TenantHostActor
+from actors.tenant_directory import Placement
+from actors.tenant_host import HostStatus
+from tenancy.analytics.clock import Clock, SystemClock
+from tenancy.analytics.collection import Payload
+from tenancy.analytics.config import AnalyticsConfig
+from tenancy.analytics.engine import DatasetInfo
+from tenancy.analytics.errors import StaleOwnerError, UnavailableError
+from tenancy.analytics.query import QueryResult
+from tenancy.analytics.schema import DatasetSchema
+from tenancy.analytics.types import DataSourceType, Receipts
+
+T = TypeVar("T")
+
+_GRACE_S = 10.0
+"""Beyond its own time limit, how long a query may take to say that it was stopped."""
+
+
+class TenantHandle:
+    """One tenant, wherever it is served.
+
+    A call whose host is gone, fenced off or unreachable is repeated on the next host, for
+    `placement.call_timeout_seconds`; then UnavailableError is raised. Collecting carries an idempotency key
+    (one is made where the caller has none), so a repeated call is counted once.
+    """
+
+    def __init__(
+        self,
+        tenant: str,
+        config: AnalyticsConfig,
+        directory: DirectoryHandle | None = None,
+        clock: Clock | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.tenant = tenant
+        self._clock = clock or SystemClock()
+        self._sleep = sleep
+        self._directory = directory or DirectoryHandle(config, self._clock, sleep)
+        self._patience_s = config.placement.call_timeout_seconds
+        # A host that hangs is given up early enough to ask the next one.
+        self._answer_s = config.placement.call_timeout_seconds / 4
+        self._query_s = config.performance.query_timeout_seconds + _GRACE_S
+        self._placement: Placement | None = None
+        self._doubted: int | None = None
+
+    async def collect(
+        self,
+        dataset: str,
+        payload: Payload,
+        *,
+        source: DataSourceType = DataSourceType.API,
+        idempotency_key: str | None = None,
+    ) -> Receipts:
+        """Collect one batch; returns when what was accepted is durable and queryable."""
+        key = idempotency_key or uuid4().hex
+        return await self._ask(lambda host: host.collect.remote(dataset, payload, source, key), self._answer_s)
+
+    async def query(self, request: Mapping[str, Any]) -> QueryResult:
+        """The answer to `request`, over everything acknowledged so far."""
+        return await self._ask(lambda host: host.query.remote(request), self._query_s)
+
+    async def explain(self, request: Mapping[str, Any]) -> str:
+        """The plan of `request` as text; it is not executed."""
+        return await self._ask(lambda host: host.explain.remote(request), self._query_s)
+
+    async def datasets(self) -> list[DatasetInfo]:
+        """What the tenant has."""
+        return await self._ask(lambda host: host.datasets.remote(), self._answer_s)
+
+    async def declare(self, schema: DatasetSchema) -> DatasetSchema:
+        """Declare a dataset, or change what is declared of it; returns the schema as it is now."""
+        return await self._ask(lambda host: host.declare.remote(schema), self._answer_s)
+
+    async def model(self) -> str:
+        """The semantic model as YAML."""
+        return await self._ask(lambda host: host.model.remote(), self._answer_s)
+
+    async def set_model(self, text: str) -> int:
+        """Make the YAML (or JSON) `text` the semantic model; returns its version."""
+        return await self._ask(lambda host: host.set_model.remote(text), self._answer_s)
+
+    async def quarantine(self, dataset: str, limit: int = 100, cursor: str | None = None) -> QueryResult:
+        """What `dataset` refused and was not collected since, newest first, in pages."""
+        return await self._ask(lambda host: host.quarantine.remote(dataset, limit, cursor), self._query_s)
+
+    async def replay_quarantine(self, dataset: str, limit: int = 10_000) -> Receipts:
+        """Collect up to `limit` quarantined rows again, oldest first, under the schema of now."""
+        return await self._ask(lambda host: host.replay_quarantine.remote(dataset, limit), self._answer_s)
+
+    async def flush(self) -> None:
+        """Write what is buffered into segments. Nothing depends on it: what is acknowledged is durable."""
+        await self._ask(lambda host: host.flush.remote(), self._answer_s)
+
+    async def status(self) -> HostStatus:
+        """How the tenant's host is; wakes a cold tenant."""
+        return await self._ask(lambda host: host.status.remote(), self._answer_s)
+
+    async def _ask(self, call: Callable[[TenantHostActor], ObjectRef[T]], answer_s: float) -> T:
+        async def attempt() -> T:
+            placement = self._placement
+            if placement is None:
+                placement = self._placement = await self._directory.locate(self.tenant, self._doubted)
+            try:
+                return await answer(call(placement.host), f"the host of tenant {self.tenant!r}", answer_s)
+            except (UnavailableError, StaleOwnerError):
+                # Another call may have found the next host already; then there is nothing to doubt.
+                if self._placement is placement:
+                    self._placement, self._doubted = None, placement.epoch
+                raise
+
+        return await patiently(attempt, self._patience_s, self._clock, self._sleep)

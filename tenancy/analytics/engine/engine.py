@@ -1,0 +1,280 @@
+"""One tenant, whole: its storage, its collector and its queries, wired; free of Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Executor, Future
+from datetime import timedelta
+from typing import Any, ParamSpec, TypeVar
+
+from tenancy.analytics.collection import DataCollector, Payload
+from tenancy.analytics.collection.sink import EventSink
+from tenancy.analytics.config import StorageConfig
+from tenancy.analytics.engine.host_resources import HostResources
+from tenancy.analytics.engine.info import DatasetInfo, EngineStatus
+from tenancy.analytics.engine.pieces import merged, piece_key
+from tenancy.analytics.engine.quarantines import Quarantines
+from tenancy.analytics.engine.stored_rows import StoredRows
+from tenancy.analytics.engine.tenant_config import TenantConfig
+from tenancy.analytics.errors import AnalyticsError, BackpressureError, StaleOwnerError
+from tenancy.analytics.query import QueryProcessor, QueryRequest, QueryResult, SemanticModel
+from tenancy.analytics.schema import DatasetSchema
+from tenancy.analytics.storage.catalog import TenantCatalog
+from tenancy.analytics.storage.store import TenantStore
+from tenancy.analytics.types import (
+    DEFAULT_DATASET,
+    DatasetKind,
+    DataSourceType,
+    Receipts,
+    dataset_name,
+    quarantine_of,
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_LINGER = {"real_time": 0.0, "hybrid": 1.0, "batch": 10.0}
+_MAINTENANCE_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class AnalyticsEngine:
+    """Collects, keeps and answers for one tenant, as the owner of one epoch.
+
+        engine = AnalyticsEngine.open("tenant_001", HostResources.open(config))
+        receipts = await engine.collect("user_interactions", Payload.of({"action": "play_song"}))
+        result = await engine.query({"type": "aggregation", "metrics": ["count"]})
+
+    An event whose receipt was returned is durable, and in the very next query. Once a newer owner took the
+    tenant over, calls raise StaleOwnerError: neither are events lost to this one, nor are old answers given.
+    Usable from several event loops at once.
+    """
+
+    def __init__(
+        self, tenant: str, resources: HostResources, rows: TenantCatalog, store: TenantStore, model: SemanticModel
+    ) -> None:
+        self.tenant = tenant
+        self._resources = resources
+        self._rows = rows
+        self._store = store
+        self._model = model
+        self._last_failure: str | None = None
+        config = resources.config
+        stored = StoredRows(store.snapshot, resources.backing.filesystem)
+        self._collector = DataCollector(
+            tenant,
+            self._sink,
+            config.data_collection,
+            resources.clock,
+            lookups=stored.table,
+            recent=stored.recent,
+            create=store.create,
+        )
+        self._processor = QueryProcessor(tenant, store, resources.duckdb, lambda: self._model, resources.clock)
+        self._quarantines = Quarantines(stored, self._collector, self._processor, config.analytics_engine.batch_size)
+
+    @classmethod
+    def open(cls, tenant: str, resources: HostResources) -> AnalyticsEngine:
+        """Take `tenant` over: raise its epoch, recover what was acknowledged, declare what its configuration says.
+
+        Blocks while it recovers. Raises UnknownNameError with near matches when nobody registered the tenant.
+        """
+        config, backing = resources.config, resources.backing
+        rows = backing.catalog.tenant(tenant)
+        settings = TenantConfig.load(rows.record().settings)
+        store = TenantStore.open(
+            tenant,
+            rows,
+            backing.filesystem,
+            _leaning(config.storage, _LINGER[config.analytics_engine.type]),
+            timedelta(hours=config.data_collection.dedup_window_hours),
+            resources.clock,
+            resources.threads.storing,
+        )
+        known = {schema.name for schema in store.datasets()}
+        for schema in settings.datasets:
+            if schema.name not in known:
+                store.create(schema)
+        if not known and not settings.datasets:
+            store.create(DatasetSchema(name=DEFAULT_DATASET))
+        text = rows.model()
+        model = SemanticModel.from_yaml(text) if text is not None else settings.semantic_model() or SemanticModel()
+        return cls(tenant, resources, rows, store, model)
+
+    @property
+    def epoch(self) -> int:
+        """Under which this engine owns its tenant."""
+        return self._store.epoch
+
+    async def collect(
+        self,
+        dataset: str,
+        payload: Payload,
+        *,
+        source: DataSourceType = DataSourceType.API,
+        idempotency_key: str | None = None,
+    ) -> Receipts:
+        """What happened to every row; what was accepted is durable when this returns.
+
+        A table larger than `analytics_engine.batch_size` is stored in pieces, each all or nothing. When one of
+        them fails the call does, and a repetition with the same key goes on after the pieces that are stored.
+
+        Raises UnknownNameError for a dataset nobody declared (`user_interactions` needs no declaration),
+        BackpressureError when too much is in flight, and what `DataCollector.collect` raises.
+        """
+        pieces = list(payload.slices(self._resources.config.analytics_engine.batch_size))
+        if len(pieces) == 1:
+            return await self._collect(dataset, payload, source, idempotency_key)
+        parts = [await self._collect(dataset, pieces[0], source, piece_key(idempotency_key, 0))]
+        for index, piece in enumerate(pieces[1:], start=1):
+            parts.append(await self._collect_patiently(dataset, piece, source, piece_key(idempotency_key, index)))
+        return merged(parts)
+
+    async def query(self, request: QueryRequest | Mapping[str, Any]) -> QueryResult:
+        """The answer to `request`; see `QueryProcessor.run`."""
+        return await self._run(self._resources.threads.asking, self._ask, request)
+
+    async def explain(self, request: QueryRequest | Mapping[str, Any]) -> str:
+        """The plan of `request` as text; it is not executed."""
+        return await self._run(self._resources.threads.asking, self._processor.explain, request)
+
+    async def datasets(self) -> list[DatasetInfo]:
+        """Every dataset but the quarantines, in order of name."""
+        return await self._run(self._resources.threads.asking, self._datasets)
+
+    async def declare(self, schema: DatasetSchema) -> DatasetSchema:
+        """Declare a dataset, or change what is declared of it; returns the schema as it is now.
+
+        Raises InvalidRequestError for a name no dataset may have, ConflictError for a change that stored rows
+        do not allow.
+        """
+        return await self._run(self._resources.threads.storing, self._declare, schema)
+
+    async def model(self) -> str:
+        """The semantic model as YAML; empty where only conventions hold."""
+        return self._model.to_yaml()
+
+    async def set_model(self, text: str) -> int:
+        """Make YAML (or JSON) text the semantic model, for every query from now on; returns its version.
+
+        Raises InvalidRequestError that names the line or key that is not right.
+        """
+        return await self._run(self._resources.threads.storing, self._set_model, text)
+
+    async def quarantine(self, dataset: str, limit: int = 100, cursor: str | None = None) -> QueryResult:
+        """What `dataset` refused and was not collected since, newest first, in pages."""
+        return await self._run(self._resources.threads.asking, self._quarantines.page, dataset, limit, cursor)
+
+    async def replay_quarantine(self, dataset: str, limit: int = 10_000) -> Receipts:
+        """Collect up to `limit` of those rows again, oldest first, under the schema of now."""
+        return await self._run(self._resources.threads.asking, self._quarantines.replay, dataset, limit)
+
+    async def flush(self) -> None:
+        """Write what is buffered into segments."""
+        await self._run(self._resources.threads.storing, self._flush)
+
+    async def maintain(self) -> None:
+        """One round of what storage needs: flush what is due, compact, forget what expired."""
+        await self._run(self._resources.threads.storing, self._store.maintain)
+
+    async def maintain_forever(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """`maintain` about once a second, until cancelled or fenced off. A failure is logged and tried again."""
+        while True:
+            await sleep(_MAINTENANCE_S)
+            try:
+                await self.maintain()
+            except StaleOwnerError as error:
+                _log.info("maintenance ends: %s", error)
+                return
+            except (AnalyticsError, OSError) as error:
+                if str(error) != self._last_failure:
+                    _log.warning("tenant %r could not be maintained, trying again: %s", self.tenant, error)
+                self._last_failure = str(error)
+            else:
+                self._last_failure = None
+
+    def status(self) -> EngineStatus:
+        """How the engine is; never blocks."""
+        stores = [self._store.dataset(schema.name) for schema in self._store.datasets()]
+        return EngineStatus(
+            self.tenant,
+            self.epoch,
+            len(stores),
+            sum(store.pending_rows for store in stores),
+            sum(store.pending_bytes for store in stores),
+            self._last_failure,
+        )
+
+    async def close(self) -> None:
+        """Write everything out and stop. Nothing depends on it: what was acknowledged is durable."""
+        await self._run(self._resources.threads.storing, self._store.close)
+
+    async def _collect(self, dataset: str, payload: Payload, source: DataSourceType, key: str | None) -> Receipts:
+        def start() -> Future[Receipts]:
+            return self._collector.collect(dataset, payload, source=source, idempotency_key=key)
+
+        return await asyncio.wrap_future(await self._run(self._resources.threads.collecting, start))
+
+    async def _collect_patiently(
+        self, dataset: str, payload: Payload, source: DataSourceType, key: str | None
+    ) -> Receipts:
+        """A later piece of a call waits for room, so that a call is not refused half way."""
+        deadline = self._resources.clock.monotonic() + self._resources.config.placement.call_timeout_seconds
+        while True:
+            try:
+                return await self._collect(dataset, payload, source, key)
+            except BackpressureError as error:
+                if self._resources.clock.monotonic() + error.retry_after_s > deadline:
+                    raise
+                await asyncio.sleep(error.retry_after_s)
+
+    async def _run(self, crew: Executor, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.wrap_future(crew.submit(work, *args, **kwargs))
+
+    def _sink(self, dataset: str) -> EventSink:
+        if dataset == DEFAULT_DATASET and all(schema.name != dataset for schema in self._store.datasets()):
+            return self._store.create(DatasetSchema(name=DEFAULT_DATASET))
+        return self._store.dataset(dataset)
+
+    def _ask(self, request: QueryRequest | Mapping[str, Any]) -> QueryResult:
+        # Checked before the snapshot is taken: events acknowledged by a newer owner are never missing from an answer.
+        current = self._rows.epoch()
+        if current != self.epoch:
+            raise StaleOwnerError(self.tenant, self.epoch, current)
+        return self._processor.run(request)
+
+    def _datasets(self) -> list[DatasetInfo]:
+        return [self._info(schema) for schema in self._store.datasets() if schema.kind is not DatasetKind.QUARANTINE]
+
+    def _info(self, schema: DatasetSchema) -> DatasetInfo:
+        with self._store.snapshot(schema.name) as snapshot, self._store.snapshot(quarantine_of(schema.name)) as refused:
+            times = [segment.max_time for segment in snapshot.segments if segment.max_time is not None]
+            return DatasetInfo(
+                schema.name,
+                schema.kind,
+                snapshot.rows,
+                refused.rows,
+                {name: spec.type.value for name, spec in snapshot.schema.fields.items()},
+                self._store.dataset(schema.name).watermark or max(times, default=None),
+            )
+
+    def _declare(self, schema: DatasetSchema) -> DatasetSchema:
+        dataset_name(schema.name)
+        return self._store.create(schema).schema
+
+    def _set_model(self, text: str) -> int:
+        model = SemanticModel.from_yaml(text)
+        version = self._rows.save_model(text)
+        self._model = model
+        return version
+
+    def _flush(self) -> None:
+        for schema in self._store.datasets():
+            self._store.dataset(schema.name).flush()
+
+
+def _leaning(storage: StorageConfig, factor: float) -> StorageConfig:
+    return storage.model_copy(update={"wal_linger_ms": storage.wal_linger_ms * factor})
