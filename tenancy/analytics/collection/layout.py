@@ -55,6 +55,8 @@ class Layout:
                 new[path] = kind
         if not new:
             return self
+        if len(self.kinds) + len(new) > self.schema.max_columns + _MOST_NULLS:
+            return None
         grown = type(self)(self.schema, {**self.kinds, **new})
         return grown if grown._regular else None
 
@@ -111,6 +113,7 @@ def _leaves(row: Mapping[str, Any], max_depth: int, above: Path = ()) -> Iterato
             yield path, value
 
 
+_MOST_NULLS = 100  # fields that are always null are learned as such, but not without end
 _STRINGS = FieldType.STRINGS.arrow
 _TIME_KINDS: Mapping[type, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 _ID_KINDS: Mapping[type, pa.DataType] = {str: pa.string(), int: pa.int64()}

@@ -5,7 +5,6 @@ Also the way in which schemas grow: what is new in a batch is looked at value by
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ import pyarrow as pa
 
 from tenancy.analytics.collection import refusals
 from tenancy.analytics.collection.fields import Fields, Role
-from tenancy.analytics.collection.lenient import count_keys, lenient, repeated_key
+from tenancy.analytics.collection.lenient import count_keys, keys_at_most, lenient, repeated_key
 from tenancy.analytics.collection.lines import Lines
 from tenancy.analytics.collection.reading import Reading
 from tenancy.analytics.collection.row import RowReader
@@ -22,7 +21,6 @@ from tenancy.analytics.collection.times import TimeColumn, epoch_stamp
 from tenancy.analytics.schema import OVERFLOW, SYSTEM_COLUMNS, TIMESTAMP, DatasetSchema, FieldSpec, FieldType
 from tenancy.analytics.types import Refusal
 
-_KEY = re.compile(rb'"\s*:')
 _NONE = type(None)
 _QUICK: Mapping[FieldType, frozenset[type]] = {
     FieldType.STRING: frozenset({str, _NONE}),
@@ -45,6 +43,7 @@ class SlowReading:
         self._overflow: dict[int, dict[str, str]] = {}
         self._reader = RowReader(self._fields, max_depth)
         self._shapes: dict[tuple[str, ...], Mapping[str, Any]] = {}
+        self._regular: set[tuple[object, ...]] = set()
 
     def read(self) -> tuple[Reading, Sequence[Mapping[str, Any]]]:
         """The reading, and one accepted row of each shape, from which the fast way can learn."""
@@ -82,12 +81,14 @@ class SlowReading:
         if type(row) is not dict:
             self._refusals[index] = refusals.not_an_object(row)
             return {}
-        if not doubtful and len(_KEY.findall(line)) == len(row):
-            # As many keys as there are names: none twice, none nested. Look at types only.
-            for name, value in row.items():
-                if type(value) not in quick.get(name, ()):
-                    break
-            else:
+        if not doubtful and keys_at_most(line) == len(row):
+            # As many keys as there are names: none twice, none nested. Look at types only, and at each
+            # combination of them only once.
+            shape = (*row, *map(type, row.values()))
+            if shape in self._regular:
+                return row
+            if all(type(value) in quick.get(name, ()) for name, value in row.items()):
+                self._regular.add(shape)
                 self._shapes.setdefault(tuple(row), row)
                 return row
         return self._irregular(index, line, row, doubtful)
@@ -95,7 +96,7 @@ class SlowReading:
     def _irregular(self, index: int, line: bytes, row: Mapping[str, Any], doubtful: bool) -> Mapping[str, Any]:
         found = self._reader.read(row, doubtful)
         refusal = found.refusal
-        if len(_KEY.findall(line)) != count_keys(row):  # a colon in a text, or a key that came twice
+        if keys_at_most(line) != count_keys(row):  # a colon in a text, or a key that came twice
             twice = repeated_key(line)
             refusal = refusal if twice is None else refusals.duplicate_key(twice)
         if refusal is not None:
