@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+_AGAIN_S = 0.02
+
 
 @dataclass(slots=True)
 class Deadline:
@@ -20,12 +22,16 @@ class Deadline:
     done: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def fire(self) -> None:
-        """Interrupts the call unless it is over: afterwards the same connection may be at another one."""
+    def fire(self) -> bool:
+        """Interrupts the call unless it is over: afterwards the same connection may be at another one.
+
+        True when it was interrupted, which is worth repeating: an interrupt that comes before the work is lost.
+        """
         with self.lock:
             if not self.done:
                 self.passed = True
                 self.interrupt()
+            return not self.done
 
 
 class Deadlines:
@@ -58,26 +64,26 @@ class Deadlines:
                 deadline.done = True
 
     def close(self) -> None:
-        """Stops the thread; calls that still run are interrupted."""
+        """Interrupts what runs, waits until it is over, and stops the thread."""
         with self._changed:
             self._closed = True
-            running = [deadline for _, _, deadline in self._heap]
+            self._heap = [(0.0, number, deadline) for _, number, deadline in self._heap]
             self._changed.notify()
-        for deadline in running:
-            deadline.fire()
         if self._thread is not None:
             self._thread.join()
 
     def _watch(self) -> None:
         while True:
             with self._changed:
-                if self._closed:
-                    return
                 while self._heap and self._heap[0][2].done:
                     heapq.heappop(self._heap)
+                if self._closed and not self._heap:
+                    return
                 wait_s = self._heap[0][0] - time.monotonic() if self._heap else None
                 if wait_s is None or wait_s > 0:
                     self._changed.wait(wait_s)
                     continue
                 due = heapq.heappop(self._heap)[2]
-            due.fire()
+            if due.fire():
+                with self._changed:
+                    heapq.heappush(self._heap, (time.monotonic() + _AGAIN_S, next(self._order), due))

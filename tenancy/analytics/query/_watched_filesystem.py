@@ -45,6 +45,10 @@ class WatchedFileSystem(AbstractFileSystem):  # type: ignore[misc]
         """Always; a file that is missing all the same is an error when it is opened, which names it."""
         return True
 
+    def glob(self, path: str, **_: Any) -> list[str]:
+        """The file itself: urls of segments are exact, and have no wildcards."""
+        return [path]
+
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         url = self._url(path)
         try:

@@ -25,6 +25,7 @@ from tenancy.analytics.query.plan import (
     Operand,
     Plan,
     Predicate,
+    Scalar,
     Scan,
     SortKey,
     columns_of,
@@ -174,10 +175,11 @@ def _rows(request: RowsQuery, names: Names, interval: Interval, filters: tuple[P
     for name, operand in operands.items():
         if operand.kind in (Kind.MAP, Kind.STRINGS):
             raise InvalidRequestError("query.order", name, f"{operand.kind.value} has no order")
-    offset = request.offset
+    offset, last = request.offset, None
     if request.cursor is not None:
         kinds = [operands[key.name].kind for key in keys]
         last, offset = cursor.decode(request.cursor, keys, names.schema.name, kinds)
+    if last is not None:
         filters = (*filters, cursor.from_there_on(keys, operands, last))
     hidden = tuple(Group(name, operand) for name, operand in operands.items() if name not in asked)
     return _plan(
@@ -187,6 +189,7 @@ def _rows(request: RowsQuery, names: Names, interval: Interval, filters: tuple[P
         outputs,
         shape="rows",
         hidden=hidden,
+        after=last,
         order=tuple(keys),
         limit=request.limit,
         offset=offset,
@@ -206,6 +209,7 @@ def _plan(
     measures: tuple[Measure, ...] = (),
     having: Predicate | None = None,
     hidden: tuple[Group, ...] = (),
+    after: tuple[Scalar | None, ...] | None = None,
     fill: Fill | None = None,
 ) -> Plan:
     read: list[Predicate | Operand | Aggregate] = [*filters]
@@ -225,6 +229,7 @@ def _plan(
         limit=limit,
         offset=offset,
         hidden=hidden,
+        after=after,
         fill=fill,
     )
 

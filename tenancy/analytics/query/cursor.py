@@ -16,30 +16,40 @@ from datetime import date, datetime
 
 from tenancy.analytics.errors import InvalidRequestError
 from tenancy.analytics.query.conditions import scalar
-from tenancy.analytics.query.plan import And, Compare, Comparison, Kind, Not, Operand, Or, Predicate, Scalar, SortKey
+from tenancy.analytics.query.plan import And, Compare, Comparison, Kind, Operand, Or, Plan, Predicate, Scalar, SortKey
 
 _REMEDY = "use a cursor only with the query that gave it"
 
 
-def encode(keys: Sequence[SortKey], dataset: str, last: Sequence[object], seen: int) -> str:
-    """The cursor after a row whose keys are `last`, `seen` rows of these keys having been given."""
-    values = [_plain(value) for value in last]
-    text = json.dumps([_fingerprint(keys, dataset), seen, values], separators=(",", ":"))
+def following(plan: Plan, rows: Sequence[Sequence[object]]) -> str:
+    """The cursor after a page of `plan`, whose keys are `rows`."""
+    keys = [[_plain(value) for value in row] for row in rows]
+    last: list[object] | None = keys[-1]
+    seen = next((count for count, row in enumerate(reversed(keys)) if row != last), len(keys))
+    if seen == len(keys) and plan.after is None and plan.offset:
+        # How many rows with these keys the offset skipped is not known, so go on counting from the beginning.
+        last, seen = None, seen + plan.offset
+    elif seen == len(keys) and plan.after is not None and [_plain(value) for value in plan.after] == last:
+        seen += plan.offset
+    text = json.dumps([_fingerprint(plan.order, plan.scan.dataset), seen, last], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def decode(
     cursor: str, keys: Sequence[SortKey], dataset: str, kinds: Sequence[Kind]
-) -> tuple[tuple[Scalar | None, ...], int]:
-    """The keys of the last row and how many rows had them. Raises InvalidRequestError for any other text."""
+) -> tuple[tuple[Scalar | None, ...] | None, int]:
+    """The keys of the last row and how many rows of these to pass; no keys: how many rows in all. Raises InvalidRequestError for any other text."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         mark, seen, values = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, TypeError, RecursionError):
         raise InvalidRequestError("query.cursor", cursor, _REMEDY) from None
-    sound = isinstance(seen, int) and 1 <= seen < 2**31 and isinstance(values, list) and len(values) == len(kinds)
+    whole = values is None or (isinstance(values, list) and len(values) == len(kinds))
+    sound = whole and isinstance(seen, int) and 1 <= seen < 2**31
     if mark != _fingerprint(keys, dataset) or not sound:
         raise InvalidRequestError("query.cursor", cursor, _REMEDY)
+    if values is None:
+        return None, seen
     return tuple(_value(kind, value) for kind, value in zip(kinds, values, strict=True)), seen
 
 
@@ -59,11 +69,6 @@ def from_there_on(keys: Sequence[SortKey], operands: Mapping[str, Operand], last
         found = And((reach, Or((later, same if found is None else And((same, found))))))
     assert found is not None
     return found
-
-
-def not_null(operand: Operand) -> Predicate:
-    """True where there is a value."""
-    return Not(Compare(operand, Comparison.IS_NULL))
 
 
 def _fingerprint(keys: Sequence[SortKey], dataset: str) -> str:

@@ -45,6 +45,7 @@ class DuckDBExecutor:
         self._idle: list[duckdb.DuckDBPyConnection] = []
         self._lock = threading.Lock()
         self._closed = False
+        self._running = 0
         self._connection = duckdb.connect(
             ":memory:",
             config={
@@ -75,7 +76,7 @@ class DuckDBExecutor:
         Raises QueryTimeoutError after `timeout_s` seconds, QueryMemoryError beyond the memory limit, and what the
         filesystem raised, as IntegrityError, as it was raised.
         """
-        return self.run_text(statement.sql(dialect="duckdb"), tables, timeout_s=timeout_s, files=files)
+        return self.run_text(statement.sql(dialect="duckdb", copy=False), tables, timeout_s=timeout_s, files=files)
 
     def run_text(
         self, sql: str, tables: Mapping[str, pa.Table], *, timeout_s: float, files: Collection[str]
@@ -104,6 +105,11 @@ class DuckDBExecutor:
                 for name in tables:
                     cursor.unregister(name)
 
+    @property
+    def running(self) -> int:
+        """How many statements run now."""
+        return self._running
+
     def close(self) -> None:
         """Interrupts what still runs and frees the instance."""
         with self._lock:
@@ -122,10 +128,12 @@ class DuckDBExecutor:
             if self._closed:
                 raise UnavailableError("query engine", "it was closed")
             cursor = self._idle.pop() if self._idle else self._connection.cursor()
+            self._running += 1
         try:
             yield cursor
         finally:
             with self._lock:
+                self._running -= 1
                 keep = not self._closed and len(self._idle) < _IDLE_CURSORS
                 if keep:
                     self._idle.append(cursor)

@@ -225,6 +225,8 @@ class Plan:
     offset: int = 0
     hidden: tuple[Group, ...] = ()
     """In plans of rows: keys of the order that are not among the columns asked for."""
+    after: tuple[Scalar | None, ...] | None = None
+    """In plans of rows: the keys of the last row of the page before."""
     fill: Fill | None = None
     aggregate_early: bool = field(default=False, repr=False)
     """Aggregate by the joins' keys first, join the few groups, then aggregate again."""

@@ -150,7 +150,7 @@ class QueryProcessor:
             tables[LATEST] = latest.select(needed or [plan.scan.latest_by])
         known = [name for name in needed if name in snapshot.buffer.column_names]
         tables[BUFFER] = snapshot.buffer.select(known or [EVENT_TIME])
-        sql = statement(plan, _bounds(plan, snapshot)).sql(dialect="duckdb")
+        sql = statement(plan, _bounds(plan, snapshot)).sql(dialect="duckdb", copy=False)
         return _Prepared(plan, fired, sql, tables, len(snapshot.segments))
 
 
@@ -202,14 +202,8 @@ def _zone(plan: Plan, index: int) -> str:
 
 
 def _next_cursor(plan: Plan, table: pa.Table) -> str:
-    names = [key.name for key in plan.order]
-    keys = [table.column(name).to_pylist() for name in names]
-    rows = list(zip(*keys, strict=True))
-    last = rows[-1]
-    seen = next((count for count, row in enumerate(reversed(rows)) if row != last), len(rows))
-    if seen == len(rows):
-        seen += plan.offset  # the page begins among rows with the same keys as the page before it
-    return cursor.encode(plan.order, plan.scan.dataset, last, seen)
+    keys = [table.column(key.name).to_pylist() for key in plan.order]
+    return cursor.following(plan, list(zip(*keys, strict=True)))
 
 
 def _schema(asked: QueryRequest, plan: Plan) -> tuple[ResultField, ...]:
