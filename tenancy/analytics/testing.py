@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tenancy.analytics.collection.sink import Append
 from tenancy.analytics.schema import DatasetSchema, quarantine_schema
-from tenancy.analytics.storage.catalog.values import IdempotencyRecord
+from tenancy.analytics.storage.append import Append, id_list
+from tenancy.analytics.storage.catalog import IdempotencyRecord
 
 
 class ManualClock:
@@ -101,7 +101,7 @@ class MemorySink:
                 self._store(append)
                 done.set_result(None)
             else:
-                self.release(append.own_ids)
+                self.release(pa.array(id_list(append.own_ids), pa.string()))
                 done.set_exception(error)
 
     def table(self) -> pa.Table:

@@ -5,14 +5,13 @@ from tenancy.analytics.collection.collector import DataCollector
 from tenancy.analytics.collection.enrichment import STEPS
 from tenancy.analytics.collection.payload import SUPPORTED_CONTENT_TYPES, Media, Payload
 from tenancy.analytics.collection.quarantine import REPLAYED, pending
-from tenancy.analytics.collection.sink import Append, EventSink
+from tenancy.analytics.collection.sink import EventSink
 
 __all__ = [
     "REPLAYED",
     "STEPS",
     "SUPPORTED_CONTENT_TYPES",
     "WARNINGS",
-    "Append",
     "DataCollector",
     "EventSink",
     "Media",

@@ -27,7 +27,9 @@ def encode(receipts: Receipts) -> bytes:
         for receipt in receipts.exceptions.values()
     ]
     first = None if receipts.first_id is None else f"{receipts.first_id:x}"
-    return zlib.compress(orjson.dumps([_VERSION, receipts.rows, first, receipts.own_ids.hex(), exceptions]), level=1)
+    later = [[row, f"{start:x}"] for row, start in receipts.later_ids.items()]
+    told = [_VERSION, receipts.rows, first, receipts.own_ids.hex(), exceptions, later]
+    return zlib.compress(orjson.dumps(told), level=1)
 
 
 def decode(stored: bytes) -> Receipts:
@@ -39,7 +41,7 @@ def decode(stored: bytes) -> Receipts:
     Raises IntegrityError for bytes that `encode` did not make.
     """
     try:
-        version, rows, first, own_ids, exceptions = orjson.loads(zlib.decompress(stored))
+        version, rows, first, own_ids, exceptions, later = orjson.loads(zlib.decompress(stored))
         if version != _VERSION:
             raise ValueError(f"version {version} is not {_VERSION}")
         receipts = [
@@ -51,6 +53,7 @@ def decode(stored: bytes) -> Receipts:
             {receipt.index: receipt for receipt in receipts},
             first and int(first, 16),
             bytes.fromhex(own_ids),
+            later_ids={row: int(start, 16) for row, start in later},
         )
     except (zlib.error, ValueError, TypeError) as error:
         raise IntegrityError("receipts of an idempotency key", str(error)) from None

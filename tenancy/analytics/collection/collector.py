@@ -25,11 +25,12 @@ from tenancy.analytics.collection.payload import Payload
 from tenancy.analytics.collection.quarantine import markers
 from tenancy.analytics.collection.reader import Limits, one_line_each, read, read_lines
 from tenancy.analytics.collection.reading import Reading
-from tenancy.analytics.collection.sink import Append, EventSink
+from tenancy.analytics.collection.sink import EventSink
 from tenancy.analytics.config import CollectionConfig
 from tenancy.analytics.errors import AnalyticsError, InvalidRequestError, PayloadTooLargeError, UnavailableError
 from tenancy.analytics.schema import EVENT_ID, DatasetSchema
-from tenancy.analytics.storage.catalog.values import IdempotencyRecord
+from tenancy.analytics.storage.append import Append
+from tenancy.analytics.storage.catalog import IdempotencyRecord
 from tenancy.analytics.types import DataSourceType, Receipts, ReceiptStatus, dataset_name
 
 _MOST_ATTEMPTS = 10

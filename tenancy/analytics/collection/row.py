@@ -143,7 +143,8 @@ class RowReader:
             case FieldType.BOOLEAN:
                 fits = isinstance(value, bool)
             case FieldType.INTEGER if isinstance(value, _NUMBER) and not isinstance(value, bool):
-                if not -(2**63) <= value < 2**63:
+                # The smallest integer as a float may have been any of the thousand around it, so it is none.
+                if not -(2**63) <= value < 2**63 or (value == -(2.0**63) and isinstance(value, float)):
                     return found.refuse(refusals.integer_overflow(place, value))
                 fits = value == int(value)
                 if fits:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -12,17 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tenancy.analytics.schema import DatasetSchema
-from tenancy.analytics.storage.catalog.values import IdempotencyRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Append:
-    """One batch, all of it durable or none of it."""
-
-    events: pa.Table
-    own_ids: pa.Array
-    quarantined: pa.Table | None
-    idempotency: IdempotencyRecord | None
+from tenancy.analytics.storage.append import Append
+from tenancy.analytics.storage.catalog import IdempotencyRecord
 
 
 class EventSink(Protocol):
