@@ -1,0 +1,194 @@
+"""API keys, `tk_<id>_<secret>`: made, verified, revoked. Only a salted hash of the secret is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from tenancy.analytics.clock import Clock, SystemClock
+from tenancy.analytics.errors import AuthenticationError, InvalidRequestError, UnknownNameError
+from tenancy.analytics.security.principals import Principal, Role
+from tenancy.analytics.storage.catalog.values import EVERY_TENANT, ApiKeyRow
+from tenancy.analytics.types import tenant_id
+
+_ID_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 that are not mistaken for each other: 5 bits each
+_ID_LENGTH = 16
+_SECRET_BYTES = 32
+_FORM = re.compile(rf"tk_([{_ID_LETTERS}]{{{_ID_LENGTH}}})_([A-Za-z0-9_-]{{43}})")
+_SALT_BYTES = 16
+_MOST_CACHED = 10_000
+
+SCRYPT: Mapping[str, int] = {"n": 2**14, "r": 8, "p": 1}
+"""Cost of a new key's hash (RFC 7914): 16 MiB, some 30 ms. The secret is random, so more would protect nothing."""
+
+
+class ApiKeyRows(Protocol):
+    """Where API keys are kept: `Catalog`."""
+
+    def add_api_key(self, key: ApiKeyRow) -> None: ...
+
+    def api_key(self, id: str) -> ApiKeyRow | None: ...
+
+    def api_keys(self, tenant: str) -> list[ApiKeyRow]: ...
+
+    def revoke_api_key(self, tenant: str, id: str) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What is known of a key: everything but its secret."""
+
+    id: str
+    tenant: str
+    roles: frozenset[Role]
+    label: str
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewApiKey:
+    """A key just made. `text` is what its holder sends; it cannot be shown again later."""
+
+    key: ApiKey
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Proven:
+    """A secret that matched `hash`. The row is looked up again after `until`; the hash is not computed again."""
+
+    hash: bytes
+    principal: Principal
+    until: float
+
+
+class ApiKeys:
+    """The API keys of an installation. Safe from many threads; `create` and a first `verify` take some 30 ms.
+
+        keys = ApiKeys(catalog, cache_seconds=config.security.api_key_cache_seconds)
+        made = keys.create("tenant_001", ["analyst"], label="notebook")
+        principal = keys.verify(made.text)
+
+    A key revoked by another process stops working here after `cache_seconds` at the latest.
+    """
+
+    def __init__(
+        self,
+        rows: ApiKeyRows,
+        clock: Clock | None = None,
+        cache_seconds: float = 2.0,
+        cost: Mapping[str, int] = SCRYPT,
+    ) -> None:
+        self._rows = rows
+        self._clock = clock or SystemClock()
+        self._cache_seconds = cache_seconds
+        self._cost = dict(cost)
+        self._lock = threading.Lock()
+        # By a digest of what was sent: the secret itself stays nowhere.
+        self._proven: OrderedDict[bytes, _Proven] = OrderedDict()
+        # One hash at a time, so that many first calls with one key pay for one.
+        self._hashing = threading.Lock()
+
+    def create(self, tenant: str, roles: Iterable[str], label: str = "") -> NewApiKey:
+        """Make a key for `tenant`, or for the installation where that is `EVERY_TENANT`.
+
+        Raises InvalidRequestError for an unknown role or none, UnknownNameError for an unknown tenant.
+        """
+        if tenant != EVERY_TENANT:
+            tenant_id(tenant)
+        given = _roles(roles)
+        id = "".join(secrets.choice(_ID_LETTERS) for _ in range(_ID_LENGTH))
+        secret = secrets.token_urlsafe(_SECRET_BYTES)
+        salt = os.urandom(_SALT_BYTES)
+        row = ApiKeyRow(
+            id=id,
+            tenant=tenant,
+            roles=tuple(sorted(role.value for role in given)),
+            salt=salt,
+            hash=_hash(secret, salt, self._cost),
+            parameters=self._cost,
+            label=label,
+            created_at=self._clock.now(),
+        )
+        self._rows.add_api_key(row)
+        return NewApiKey(_known(row), f"tk_{id}_{secret}")
+
+    def verify(self, text: str) -> Principal:
+        """Who sent `text`. AuthenticationError, always the same one, for a key that is unknown, garbled or revoked."""
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        proven = self._proven.get(digest)
+        if proven is not None and self._clock.monotonic() < proven.until:
+            return proven.principal
+        form = _FORM.fullmatch(text)
+        if form is None:
+            raise AuthenticationError
+        moment = self._clock.monotonic()  # before the row is read, so a revocation is never missed for longer
+        row = self._rows.api_key(form[1])
+        # No hash is computed for an unknown id, which tells by the time taken that the id is unknown: an id is
+        # 80 random bits and no secret, and a hash for every guess would let guesses load the processor.
+        if row is None or row.revoked_at is not None or not self._matches(digest, form[2], row):
+            with self._lock:
+                self._proven.pop(digest, None)
+            raise AuthenticationError
+        principal = Principal(row.id, row.tenant, _roles(row.roles))
+        with self._lock:
+            self._proven[digest] = _Proven(row.hash, principal, moment + self._cache_seconds)
+            self._proven.move_to_end(digest)
+            if len(self._proven) > _MOST_CACHED:
+                self._proven.popitem(last=False)
+        return principal
+
+    def revoke(self, tenant: str, id: str) -> None:
+        """End a key of `tenant`. UnknownNameError where it has no such key, or it is revoked already."""
+        revoked = self._rows.revoke_api_key(tenant, id)
+        with self._lock:
+            for digest in [digest for digest, proven in self._proven.items() if proven.principal.key_id == id]:
+                del self._proven[digest]
+        if not revoked:
+            raise UnknownNameError("API key", id, remedy="list the keys of the tenant")
+
+    def list(self, tenant: str) -> list[ApiKey]:
+        """The keys of `tenant`, revoked ones too, oldest first."""
+        return [_known(row) for row in self._rows.api_keys(tenant)]
+
+    def _matches(self, digest: bytes, secret: str, row: ApiKeyRow) -> bool:
+        if self._is_proven(digest, row):
+            return True
+        with self._hashing:
+            return self._is_proven(digest, row) or hmac.compare_digest(
+                _hash(secret, row.salt, row.parameters), row.hash
+            )
+
+    def _is_proven(self, digest: bytes, row: ApiKeyRow) -> bool:
+        proven = self._proven.get(digest)
+        return proven is not None and hmac.compare_digest(proven.hash, row.hash)
+
+
+def _hash(secret: str, salt: bytes, cost: Mapping[str, int]) -> bytes:
+    n, r, p = cost["n"], cost["r"], cost["p"]
+    return hashlib.scrypt(secret.encode(), salt=salt, n=n, r=r, p=p, maxmem=256 * n * r, dklen=32)
+
+
+def _roles(names: Iterable[str]) -> frozenset[Role]:
+    names = list(names)
+    known = ", ".join(Role)
+    if not names:
+        raise InvalidRequestError("roles", names, f"give one or more of {known}")
+    for name in names:
+        if name not in list(Role):
+            raise InvalidRequestError("role", name, f"use one of {known}")
+    return frozenset(map(Role, names))
+
+
+def _known(row: ApiKeyRow) -> ApiKey:
+    return ApiKey(row.id, row.tenant, _roles(row.roles), row.label, row.created_at, row.revoked_at)
