@@ -7,6 +7,7 @@ writers wait for one another, where upgrading from a read lock would make one of
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import sqlite3
@@ -17,10 +18,9 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, TimeoutError
+from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, exc, make_url
 
-from tenancy.analytics.errors import ConfigurationError
+from tenancy.analytics.errors import ConfigurationError, StorageFullError
 from tenancy.analytics.storage.catalog._failures import FAILURES, Failure
 
 BUSY_TIMEOUT_S = 15.0
@@ -99,7 +99,7 @@ class Database:
                     cursor.execute(sql, given)
                     row = cursor.fetchone()
                     cursor.close()
-            except (driver_error, TimeoutError):
+            except (driver_error, exc.TimeoutError):
                 return self.read(lambda connection: connection.exec_driver_sql(sql, given).scalar())
             return None if row is None else row[0]
 
@@ -143,7 +143,7 @@ def _begin_immediate(connection: Connection) -> None:
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except exc.ArgumentError:
         # The text may hold a password, so it is not shown.
         raise ConfigurationError(_SETTING, "a URL that cannot be read", _FORMS) from None
     if parsed.drivername in {"postgresql", "postgres", "postgresql+psycopg"}:
@@ -155,10 +155,15 @@ def _parsed(url: str) -> URL:
 
 def _sqlite(url: URL) -> Engine:
     path = Path(url.database or "")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Created before SQLite does, for the owner alone: it holds wrapped keys and hashes of API keys. The
-    # journals take over its permissions.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Created before SQLite does, for the owner alone: it holds wrapped keys and hashes of API keys. The
+        # journals take over its permissions.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StorageFullError(str(path)) from error
+        raise ConfigurationError(_SETTING, str(path), f"name a file that can be written ({error.strerror})") from error
     engine = create_engine(
         url,
         connect_args={"isolation_level": None, "timeout": BUSY_TIMEOUT_S, "check_same_thread": False},

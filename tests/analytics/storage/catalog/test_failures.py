@@ -13,6 +13,7 @@ from psycopg import errors as pg
 
 from tenancy.analytics.errors import (
     AnalyticsError,
+    ConfigurationError,
     ConflictError,
     IntegrityError,
     InvalidRequestError,
@@ -77,6 +78,12 @@ def test_a_full_disk_is_storage_full_and_changes_nothing(tmp_path: Path) -> None
         sa.event.remove(sa.Pool, "connect", limit)
 
 
+def test_a_place_that_cannot_be_written_is_a_configuration_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="can be written"):
+        Catalog(f"sqlite:///{tmp_path}/file/catalog.db")
+
+
 def test_a_file_that_is_no_database_is_an_integrity_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "catalog.db").write_bytes(b"not a database at all" * 100)
     with (
@@ -123,6 +130,18 @@ def test_contention_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         database.write(lambda connection: connection.exec_driver_sql("INSERT INTO t VALUES (1)"))
         found = database.read(lambda connection: connection.exec_driver_sql("SELECT count(*) FROM t").scalar())
     assert (failures, found) == (["database is locked"], 1)
+
+
+def test_a_write_holds_the_lock_before_it_reads(tmp_path: Path) -> None:
+    """Two that read first and write then could neither go on: each would wait for the other to stop reading."""
+    with closing(Database(f"sqlite:///{tmp_path}/catalog.db")) as database:
+
+        def work(_connection: sa.Connection) -> None:
+            with closing(sqlite3.connect(tmp_path / "catalog.db", timeout=0, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            database.write(work)
 
 
 def test_connections_that_died_in_the_pool_are_replaced(postgresql_url: str) -> None:

@@ -99,6 +99,20 @@ def test_large_tables_are_in_parts_and_one_tenant_reads_one_part(postgresql_url:
     engine.dispose()
 
 
+def test_names_are_ordered_by_bytes_whatever_the_locale_of_the_server(postgresql_url: str) -> None:
+    with closing(Catalog(postgresql_url)) as catalog:
+        catalog.migrate()
+    engine = engine_of(postgresql_url)
+    with engine.connect() as connection:
+        inspector = sa.inspect(connection)
+        for table in metadata.sorted_tables:
+            collations = {c["name"]: getattr(c["type"], "collation", None) for c in inspector.get_columns(table.name)}
+            for column in table.primary_key:
+                if isinstance(column.type, sa.String):
+                    assert collations[column.name] == "C", column
+    engine.dispose()
+
+
 def test_live_segments_are_found_by_one_scan_of_one_index(tmp_path: Path) -> None:
     seen: list[tuple[str, object]] = []
 
