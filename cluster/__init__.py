@@ -1,0 +1,1 @@
+"""Bring-up of a system, its health, and the `tenancy` command line."""

@@ -1,0 +1,222 @@
+"""Bring a system up and down: Ray where there is none, the Serve applications, and the operator's first key."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+
+from cluster.dashboard import Dashboard
+from cluster.ports import free_ports
+from cluster.processes import start_ray, started_at, stop
+from cluster.record import ClusterRecord
+from cluster.serve_config import packaged, serve_config
+from cluster.serve_environment import MARKER, haproxy_present, serve_environment, token_environment
+from tenancy.analytics.config import AnalyticsConfig
+from tenancy.analytics.errors import ConflictError, UnavailableError
+
+_PATIENCE_S = 120.0
+_POLL_S = 0.2
+
+Say = Callable[[str], None]
+"""Told what is being done."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What to bring up."""
+
+    state: Path
+    """The folder that remembers what was started."""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    address: str | None = None
+    """A Ray that runs already (`host:port`); a local one is started where none is named."""
+    dashboard: str = "http://127.0.0.1:8265"
+    """Where the dashboard of that Ray answers."""
+    config: Path | None = None
+    """Settings as a YAML file."""
+    serve_config: Path = field(default_factory=packaged)
+    haproxy: bool = True
+    throughput: bool = True
+    num_cpus: int | None = None
+    """Logical CPUs of a local Ray; those of the machine where not given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """What was brought up. `admin_key` is shown this once, at the first start of a storage."""
+
+    record: ClusterRecord
+    admin_key: str | None
+
+
+def up(options: UpOptions, say: Say) -> Up:
+    """Start everything and wait until it answers. What was started is stopped again when something fails.
+
+    Raises ConflictError when this state folder's system runs already, ConfigurationError, UnavailableError.
+    """
+    AnalyticsConfig.load(options.config)  # a mistake in the settings is told before anything starts
+    known = ClusterRecord.read(options.state)
+    if known is not None and known.pid is not None and started_at(known.pid) == known.started:
+        raise ConflictError(f"a system runs already at {known.url}", "run 'tenancy down' first")
+    record, environment = _existing(options) if options.address else _local(options, say)
+    try:
+        record.write(options.state)
+        say("deploying the applications")
+        _deploy(options, record)
+        say("asking for the operator's key")
+        return Up(record, _first_key(options, record, environment))
+    except BaseException:
+        down(options.state, keep_logs=True)
+        raise
+
+
+def down(state: Path, keep_logs: bool = False) -> ClusterRecord:
+    """Stop what `up` started. On a Ray that was there before, only the applications go.
+
+    Raises UnavailableError where nothing was started from `state`.
+    """
+    record = ClusterRecord.require(state)
+    if record.marker is None:
+        with Dashboard(record.dashboard) as dashboard:
+            dashboard.withdraw(record.applications)
+    else:
+        stop(record.pid, record.started, record.marker)
+        if not keep_logs:
+            shutil.rmtree(record.folder, ignore_errors=True)
+    ClusterRecord.forget(state)
+    return record
+
+
+def _existing(options: UpOptions) -> tuple[ClusterRecord, dict[str, str]]:
+    assert options.address is not None
+    folder = options.state.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    record = ClusterRecord(
+        url=f"http://{options.host}:{options.port}",
+        address=options.address,
+        dashboard=options.dashboard,
+        folder=str(folder),
+        applications=_names(options),
+    )
+    return record, dict(os.environ)
+
+
+def _local(options: UpOptions, say: Say) -> tuple[ClusterRecord, dict[str, str]]:
+    # A short path, since sockets are kept in it, and not Ray's default one, where `ray.init` of a program that has
+    # nothing to do with this would find and join it.
+    folder = Path(tempfile.mkdtemp(prefix="tenancy-"))
+    marker = secrets.token_hex(8)
+    haproxy = options.haproxy and haproxy_present()
+    environment = {
+        **os.environ,
+        **token_environment(),
+        **serve_environment(folder, haproxy=haproxy, throughput=options.throughput),
+        # The node goes away with everything on it: there is nowhere to move work to, so nothing to wait for.
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+        "RAY_SERVE_LOG_TO_STDERR": "0",
+        MARKER: marker,
+    }
+    names = (
+        "port",
+        "dashboard-port",
+        "dashboard-agent-listen-port",
+        "dashboard-agent-grpc-port",
+        "runtime-env-agent-port",
+        "metrics-export-port",
+        "ray-client-server-port",
+    )
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    say(f"starting Ray, with {'HAProxy' if haproxy else 'Serve’s own proxy'} in front")
+    extra = () if options.num_cpus is None else (f"--num-cpus={options.num_cpus}",)
+    process = start_ray(folder, ports, environment, extra)
+    record = ClusterRecord(
+        url=f"http://{options.host}:{options.port}",
+        address=f"127.0.0.1:{ports['port']}",
+        dashboard=f"http://127.0.0.1:{ports['dashboard-port']}",
+        folder=str(folder),
+        applications=_names(options),
+        marker=marker,
+        pid=process.pid,
+        started=started_at(process.pid),
+    )
+    try:
+        _await_dashboard(record, process)
+    except BaseException:
+        stop(record.pid, record.started, marker)
+        raise
+    return record, environment
+
+
+def _await_dashboard(record: ClusterRecord, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    with Dashboard(record.dashboard, timeout_s=5.0) as dashboard:
+        while True:
+            if process.poll() is not None:
+                log = Path(record.folder, "ray.log").read_text(errors="replace")
+                raise UnavailableError("Ray", f"it ended with {process.returncode}: {log[-2000:].strip()}")
+            try:
+                dashboard.version()
+            except UnavailableError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_POLL_S)
+            else:
+                return
+
+
+def _deploy(options: UpOptions, record: ClusterRecord) -> None:
+    arguments = _arguments(options, record)
+    config = serve_config(options.serve_config, host=options.host, port=options.port, arguments=arguments)
+    # Kept for whoever wants to see, or to `serve deploy` by hand.
+    Path(record.folder, "serve.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    with Dashboard(record.dashboard) as dashboard:
+        dashboard.deploy(config)
+        dashboard.await_running(record.applications, _PATIENCE_S)
+
+
+def _arguments(options: UpOptions, record: ClusterRecord) -> dict[str, Any]:
+    """Settings for the applications: of a local system by file, which may hold secrets; else inline."""
+    given: dict[str, Any] = yaml.safe_load(options.config.read_text()) or {} if options.config else {}
+    if options.address is not None:
+        return {"config": given} if given else {}
+    root = AnalyticsConfig.load(given).storage.root
+    if "://" not in root:
+        given["storage"] = {**given.get("storage", {}), "root": str(Path(root).resolve())}
+    path = Path(record.folder, "settings.yaml")
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(given))
+    return {"config_file": str(path)}
+
+
+def _names(options: UpOptions) -> tuple[str, ...]:
+    config = serve_config(options.serve_config, host=options.host, port=options.port, arguments={})
+    return tuple(application["name"] for application in config["applications"])
+
+
+def _first_key(options: UpOptions, record: ClusterRecord, environment: dict[str, str]) -> str | None:
+    answer = subprocess.run(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-m", "cluster.first_key", record.address],
+        input=orjson.dumps(_arguments(options, record)),
+        env=environment,
+        capture_output=True,
+        timeout=_PATIENCE_S,
+        check=False,
+    )
+    if answer.returncode != 0:
+        reason = answer.stderr.decode(errors="replace").strip()
+        raise UnavailableError("the operator's key", reason.splitlines()[-1] if reason else str(answer.returncode))
+    secret: str | None = orjson.loads(answer.stdout)["secret"]
+    return secret

@@ -1,0 +1,24 @@
+"""The command `tenancy`: what there is, in the order of a first day."""
+
+from __future__ import annotations
+
+import typer
+
+from cluster.commands import demo, down, ingest, key, query, status, tenant, up
+
+app = typer.Typer(
+    name="tenancy",
+    help="Multi-tenant analytics on Ray: collect, keep, ask, draw.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("up")(up.command)
+app.command("status")(status.command)
+app.add_typer(tenant.app, name="tenant")
+app.add_typer(key.app, name="key")
+app.command("ingest")(ingest.command)
+app.command("query")(query.command)
+app.command("demo")(demo.command)
+app.command("down")(down.command)

@@ -1,0 +1,3 @@
+"""`tenancy demo`."""
+
+from __future__ import annotations

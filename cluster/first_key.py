@@ -1,0 +1,47 @@
+"""Makes the operator's first API key, on the cluster itself: `python -m cluster.first_key ADDRESS < SETTINGS`.
+
+A program of its own because Ray reads its environment when it is imported, and `tenancy up` decides that
+environment. Settings are those of a Serve application (`serve_apps.settings`), as JSON on standard input. The answer
+is one JSON object on standard output: `{"secret": …}`, null where there is such a key already.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import orjson
+import ray
+
+from serve_apps.settings import AppSettings
+from tenancy.analytics.security import ApiKeys, Role
+from tenancy.analytics.storage.catalog import Catalog
+from tenancy.analytics.storage.catalog.values import EVERY_TENANT
+
+LABEL = "made at first start"
+
+
+def first_key(settings: AppSettings) -> str | None:
+    """The secret of a key that administers the installation; None where one was made before, revoked or not."""
+    catalog = Catalog.open(settings.load().storage)
+    try:
+        keys = ApiKeys(catalog)
+        if any(Role.ADMIN in key.roles for key in keys.list(EVERY_TENANT)):
+            return None
+        return keys.create(EVERY_TENANT, [Role.ADMIN], LABEL).text
+    finally:
+        catalog.close()
+
+
+def main(address: str) -> None:
+    """Runs `first_key` on the head node, where a catalog in a file is."""
+    ray.init(address, logging_level=logging.ERROR, log_to_driver=False)
+    settings = AppSettings.model_validate_json(sys.stdin.buffer.read())
+    on_head = {"node:__internal_head__": 0.001}
+    task = ray.remote(num_cpus=0, resources=on_head, max_retries=0)(first_key)
+    secret = ray.get(task.remote(settings), timeout=60)
+    sys.stdout.buffer.write(orjson.dumps({"secret": secret}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

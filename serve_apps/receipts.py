@@ -1,0 +1,43 @@
+"""Receipts as JSON: the counts of a call, and what happened to each row that was not simply accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from tenancy.analytics.types import Receipt, Receipts
+
+
+def receipts_json(receipts: Receipts, every: bool = False) -> bytes:
+    """What `POST …/events` answers; with `every`, a receipt for each row.
+
+    >>> receipts_json(Receipts(rows=2))
+    b'{"rows":2,"counts":{"accepted":2,"duplicate":0,"quarantined":0,"late":0},"replayed":false,"receipts":[]}'
+    """
+    shown: Iterable[Receipt]
+    shown = receipts if every else (receipts.exceptions[index] for index in sorted(receipts.exceptions))
+    return orjson.dumps(
+        {
+            "rows": receipts.rows,
+            "counts": receipts.counts(),
+            "replayed": receipts.replayed,
+            "receipts": [_plain(receipt) for receipt in shown],
+        }
+    )
+
+
+def _plain(receipt: Receipt) -> dict[str, Any]:
+    plain: dict[str, Any] = {"index": receipt.index, "status": receipt.status.value, "event_id": receipt.event_id}
+    if receipt.line is not None:
+        plain["line"] = receipt.line
+    if receipt.refusal is not None:
+        refusal = receipt.refusal
+        plain["error"] = {
+            "code": refusal.code,
+            "field": refusal.field,
+            "value": refusal.value,
+            "remedy": refusal.remedy,
+        }
+    return plain

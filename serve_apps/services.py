@@ -1,0 +1,101 @@
+"""What the routes work with: handles of tenants, the directory, the catalog and the keys, opened once a replica."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, Self
+from uuid import uuid4
+
+from fsspec import AbstractFileSystem
+from starlette.requests import Request
+
+from actors import DirectoryHandle, TenantHandle
+from tenancy.analytics.config import AnalyticsConfig
+from tenancy.analytics.errors import AnalyticsError, UnavailableError
+from tenancy.analytics.security import ApiKeys
+from tenancy.analytics.storage.catalog import Catalog, TenantCatalog
+from tenancy.analytics.storage.filesystem import base_filesystem
+
+_MOST_HANDLES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything one replica holds. A handle is small: it remembers where its tenant is served."""
+
+    config: AnalyticsConfig
+    catalog: Catalog
+    keys: ApiKeys
+    directory: DirectoryHandle
+    _handles: OrderedDict[str, TenantHandle] = field(default_factory=OrderedDict)
+
+    @classmethod
+    def open(cls, config: AnalyticsConfig) -> Self:
+        """Connects to the catalog; tenants and their hosts are found when they are asked for."""
+        catalog = Catalog.open(config.storage)
+        return cls(
+            config,
+            catalog,
+            ApiKeys(catalog, cache_seconds=config.security.api_key_cache_seconds),
+            DirectoryHandle(config),
+        )
+
+    def tenant(self, tenant: str) -> TenantHandle:
+        """The handle of a tenant. Whether the tenant exists turns out when it is asked something."""
+        handle = self._handles.get(tenant)
+        if handle is None:
+            handle = self._handles[tenant] = TenantHandle(tenant, self.config, self.directory)
+            if len(self._handles) > _MOST_HANDLES:
+                self._handles.popitem(last=False)
+        else:
+            self._handles.move_to_end(tenant)
+        return handle
+
+    def forget(self, tenant: str) -> None:
+        """Drop the handle of a tenant that was deleted."""
+        self._handles.pop(tenant, None)
+
+    async def rows(self, tenant: str) -> TenantCatalog:
+        """The tenant's rows of the catalog. Raises UnknownNameError with near matches."""
+        return await asyncio.to_thread(self.catalog.tenant, tenant)
+
+    async def readiness(self) -> dict[str, str]:
+        """What a tenant's data depends on, each `ok` or what is wrong with it."""
+        checks = {"catalog": self._ask_catalog, "storage": self._write_probe}
+        found = await asyncio.gather(*(asyncio.to_thread(check) for check in checks.values()), return_exceptions=True)
+        return dict(zip(checks, map(_verdict, found), strict=True))
+
+    def close(self) -> None:
+        self.catalog.close()
+
+    def _ask_catalog(self) -> None:
+        self.catalog.tenants(limit=1)
+
+    def _write_probe(self) -> None:
+        filesystem, root = base_filesystem(self.config.storage)
+        _probe(filesystem, f"{root.rstrip('/')}/.probe-{uuid4().hex}")
+
+
+def services(request: Request) -> Services:
+    """The services of the application that answers `request`."""
+    found: Any = request.app.state.services
+    assert isinstance(found, Services)
+    return found
+
+
+def _probe(filesystem: AbstractFileSystem, path: str) -> None:
+    try:
+        filesystem.pipe_file(path, b"probe")
+        filesystem.rm_file(path)
+    except OSError as error:
+        raise UnavailableError("storage", error.strerror or str(error)) from error
+
+
+def _verdict(outcome: BaseException | None) -> str:
+    if outcome is None:
+        return "ok"
+    if isinstance(outcome, AnalyticsError):
+        return str(outcome)
+    raise outcome

@@ -1,0 +1,67 @@
+from http import HTTPStatus
+
+import orjson
+import pytest
+
+from serve_apps.problems import MEDIA_TYPE, of_error
+from tenancy.analytics import errors
+from tenancy.analytics.errors import AnalyticsError
+
+EXAMPLES: list[AnalyticsError] = [
+    errors.InvalidRequestError("limit", -1, "give a whole number"),
+    errors.ConfigurationError("performance.query_timeout", 5, "did you mean 'query_timeout_seconds'?"),
+    errors.AuthenticationError(),
+    errors.AccessDeniedError("read this tenant"),
+    errors.UnknownNameError("dimension", "genr", ("genre",)),
+    errors.ConflictError("tenant 'a' exists", "leave it"),
+    errors.PayloadTooLargeError(1024),
+    errors.UnsupportedMediaError("text/csv", ("application/json",)),
+    errors.IdempotencyMismatchError("k1"),
+    errors.BackpressureError("tenant_001", "buffer_rows", 50_000, 0.2),
+    errors.QueryTimeoutError(60.0),
+    errors.QueryMemoryError(4096),
+    errors.StaleOwnerError("tenant_001", 1, 2),
+    errors.UnavailableError("the catalog", "locked"),
+    errors.StorageFullError("/data"),
+    errors.IntegrityError("tenancy://a/b", "cut"),
+]
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: error.code)
+def test_every_error_is_a_problem_document(error: AnalyticsError) -> None:
+    response = of_error(error, "/v1/tenants/tenant_001/query")
+    document = orjson.loads(response.body)
+    assert response.headers["content-type"] == MEDIA_TYPE
+    assert response.status_code == document["status"] == error.status
+    assert document["type"].endswith(error.code)
+    assert document["code"] == error.code
+    assert document["detail"] == str(error)
+    assert document["instance"] == "/v1/tenants/tenant_001/query"
+    assert HTTPStatus(document["status"])
+    assert ("retry-after" in response.headers) == (error.retry_after_s is not None)
+
+
+def test_every_class_of_the_tree_has_an_example() -> None:
+    def leaves(kind: type[AnalyticsError]) -> set[type[AnalyticsError]]:
+        below = [each for each in kind.__subclasses__() if each.__module__ == errors.__name__]
+        return {kind} if not below else set().union(*map(leaves, below))
+
+    assert leaves(AnalyticsError) <= {type(error) for error in EXAMPLES}
+
+
+def test_a_limit_says_which_how_much_and_how_long() -> None:
+    response = of_error(errors.BackpressureError("tenant_001", "buffer_rows", 50_000, 0.2), "/")
+    document = orjson.loads(response.body)
+    assert response.status_code == 429
+    assert response.headers["retry-after"] == "1"
+    assert document["retry_after"] == 0.2
+    assert document["limit"] == {"name": "buffer_rows", "allowed": 50_000}
+
+
+def test_a_misspelt_name_comes_with_suggestions() -> None:
+    document = orjson.loads(of_error(errors.UnknownNameError("dimension", "genr", ("genre",)), "/").body)
+    assert document["suggestions"] == ["genre"]
+
+
+def test_without_a_key_the_scheme_is_named() -> None:
+    assert of_error(errors.AuthenticationError(), "/").headers["www-authenticate"].startswith("Bearer")
