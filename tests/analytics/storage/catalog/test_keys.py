@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tenancy.analytics.errors import ConflictError, UnknownNameError
+from tenancy.analytics.security.api_keys import ApiKeyRows, ApiKeys
+from tenancy.analytics.security.keys import FileKeyProvider, KeyRows, TenantKeyRing
 from tenancy.analytics.storage.catalog import ApiKeyRow, Catalog, KeyRow, TenantCatalog
 from tenancy.analytics.storage.catalog.values import EVERY_TENANT
 from tenancy.analytics.testing import ManualClock
@@ -103,3 +105,16 @@ def test_a_key_is_revoked_once_and_by_its_tenant_only(
     clock.advance(timedelta(hours=1))
     assert not catalog.revoke_api_key(rows.tenant, "id1"), "the first revocation is the one that counts"
     assert catalog.api_key("id1") == revoked
+
+
+def test_the_catalog_is_what_security_keeps_its_keys_in(catalog: Catalog, rows: TenantCatalog, tmp_path: Path) -> None:
+    """Typed by the protocols of `security`, which this assignment holds the catalog to."""
+    key_rows: KeyRows = catalog
+    api_key_rows: ApiKeyRows = catalog
+    ring = TenantKeyRing(key_rows, FileKeyProvider(tmp_path / "master.key"))
+    ring.create(rows.tenant)
+    first = ring.current(rows.tenant)
+    assert ring.rotate(rows.tenant) == 2
+    assert (ring.key(rows.tenant, 1), ring.current(rows.tenant)[0]) == (first[1], 2)
+    made = ApiKeys(api_key_rows).create(rows.tenant, ["analyst"])
+    assert ApiKeys(api_key_rows).verify(made.text).tenant == rows.tenant
