@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from threading import Lock
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tenancy.analytics.errors import UnknownNameError
 from tenancy.analytics.schema import DatasetSchema, quarantine_schema
 from tenancy.analytics.storage.append import Append, id_list
 from tenancy.analytics.storage.catalog import IdempotencyRecord
@@ -124,3 +126,38 @@ class MemorySink:
 
     def _joined(self, tables: list[pa.Table], schema: DatasetSchema) -> pa.Table:
         return pa.concat_tables([schema.arrow().empty_table(), *tables], promote_options="default")
+
+
+class MemoryKeys:
+    """Keys of tenants, for an encrypted filesystem whose files need not outlive the test.
+
+    >>> keys = MemoryKeys()
+    >>> keys.current("tenant_001")[0], keys.rotate("tenant_001")
+    (1, 2)
+
+    Every tenant has a key until it is destroyed.
+    """
+
+    def __init__(self) -> None:
+        self._keys: dict[str, dict[int, bytes]] = {}
+
+    def current(self, tenant: str) -> tuple[int, bytes]:
+        versions = self._keys.setdefault(tenant, {1: os.urandom(32)})
+        if not versions:
+            raise UnknownNameError("key of tenant", tenant)
+        return max(versions), versions[max(versions)]
+
+    def key(self, tenant: str, version: int) -> bytes:
+        versions = self._keys.get(tenant, {})
+        if version not in versions:
+            raise UnknownNameError("key", f"{tenant}/{version}")
+        return versions[version]
+
+    def rotate(self, tenant: str) -> int:
+        """Write with a new key from now on; returns its version."""
+        version = self.current(tenant)[0] + 1
+        self._keys[tenant][version] = os.urandom(32)
+        return version
+
+    def destroy(self, tenant: str) -> None:
+        self._keys[tenant] = {}
