@@ -111,7 +111,7 @@ def test_the_catalog_is_what_security_keeps_its_keys_in(catalog: Catalog, rows: 
     """Typed by the protocols of `security`, which this assignment holds the catalog to."""
     key_rows: KeyRows = catalog
     api_key_rows: ApiKeyRows = catalog
-    ring = TenantKeyRing(key_rows, FileKeyProvider(tmp_path / "master.key"))
+    ring = TenantKeyRing(key_rows, FileKeyProvider(str(tmp_path / "master.key")))
     ring.create(rows.tenant)
     first = ring.current(rows.tenant)
     assert ring.rotate(rows.tenant) == 2
