@@ -11,7 +11,8 @@ from uuid import uuid4
 from fsspec import AbstractFileSystem
 from starlette.requests import Request
 
-from actors import DirectoryHandle, TenantHandle
+from actors.directory_handle import DirectoryHandle
+from actors.tenant_handle import TenantHandle
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.errors import AnalyticsError, UnavailableError
 from tenancy.analytics.security import ApiKeys
