@@ -1,25 +1,29 @@
-"""The filesystem as DuckDB sees it: the same, but what goes wrong inside it is remembered.
+"""The filesystem as DuckDB sees it: the same, but errors are remembered and open files are shared within a query.
 
 DuckDB turns an exception of a Python filesystem into text. The caller must get the exception itself (an
 IntegrityError that names the file), so it is kept here by the file's url until the query that met it asks.
+
+DuckDB opens a file two or three times in a query, and opening an encrypted file means unwrapping its key and proving
+its end. So while a query reads a file, all its handles are one; with the last query that reads it, it is closed.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from fsspec import AbstractFileSystem
 
 from tenancy.analytics.errors import AnalyticsError, IntegrityError, UnavailableError
 
-_MOST = 1_000
+_MOST_FAILURES = 1_000
 
 
-class WatchedFileSystem(AbstractFileSystem):  # type: ignore[misc]
-    """Reads through `base`. Nothing can be written through it."""
+class WatchedFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """Reads through `base`, whose files must have a position for each thread. Nothing can be written through it."""
 
     cachable = False
 
@@ -29,14 +33,33 @@ class WatchedFileSystem(AbstractFileSystem):  # type: ignore[misc]
         protocol = base.protocol
         self.protocol = protocol if isinstance(protocol, str) else protocol[0]
         self._failures: OrderedDict[str, Exception] = OrderedDict()
+        self._readers: Counter[str] = Counter()
+        self._open: dict[str, Any] = {}
         self._lock = threading.Lock()
+
+    @contextmanager
+    def reading(self, urls: Collection[str]) -> Iterator[None]:
+        """While the block runs, each of these files is opened at most once."""
+        with self._lock:
+            self._readers.update(urls)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._readers.subtract(urls)
+                over = [url for url in urls if self._readers[url] <= 0]
+                files = [self._open.pop(url) for url in over if url in self._open]
+                for url in over:
+                    del self._readers[url]
+            for file in files:
+                file.close()
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> _WatchedFile:
         if mode != "rb":
             raise PermissionError(f"{path} is opened for queries, which only read")
         url = self._url(path)
         try:
-            return _WatchedFile(self.base.open(url, "rb"), url, self)
+            return _WatchedFile(*self._opened(url), url, self)
         except Exception as error:
             self.remember(url, error)
             raise
@@ -66,18 +89,29 @@ class WatchedFileSystem(AbstractFileSystem):  # type: ignore[misc]
         with self._lock:
             self._failures[url] = error
             self._failures.move_to_end(url)
-            while len(self._failures) > _MOST:
+            while len(self._failures) > _MOST_FAILURES:
                 self._failures.popitem(last=False)
 
     def failure(self, urls: Iterable[str], message: str) -> AnalyticsError | None:
         """What went wrong with one of these files and is meant by DuckDB's `message`, as an error of ours."""
         with self._lock:
-            found = {url: self._failures[url] for url in urls if url in self._failures}
-            for url, error in found.items():
-                if type(error).__name__ in message and str(error)[:80] in message:
-                    del self._failures[url]
+            for url in urls:
+                error = self._failures.get(url)
+                if error is not None and type(error).__name__ in message:
                     return _ours(url, error)
         return None
+
+    def _opened(self, url: str) -> tuple[Any, bool]:
+        """The file and whether it is shared."""
+        with self._lock:
+            if url in self._open:
+                return self._open[url], True
+        file = self.base.open(url, "rb")
+        with self._lock:
+            if self._readers[url] > 0 and url not in self._open:
+                self._open[url] = file
+                return file, True
+        return file, False
 
     def _url(self, path: str) -> str:
         return path if "://" in path else f"{self.protocol}://{path}"
@@ -86,10 +120,10 @@ class WatchedFileSystem(AbstractFileSystem):  # type: ignore[misc]
 class _WatchedFile:
     """What DuckDB uses of a file."""
 
-    __slots__ = ("_file", "_filesystem", "_url")
+    __slots__ = ("_file", "_filesystem", "_shared", "_url")
 
-    def __init__(self, file: Any, url: str, filesystem: WatchedFileSystem) -> None:
-        self._file, self._url, self._filesystem = file, url, filesystem
+    def __init__(self, file: Any, shared: bool, url: str, filesystem: WatchedFileSystem) -> None:
+        self._file, self._shared, self._url, self._filesystem = file, shared, url, filesystem
 
     def read(self, length: int = -1) -> bytes:
         try:
@@ -98,6 +132,10 @@ class _WatchedFile:
             self._filesystem.remember(self._url, error)
             raise
         return data
+
+    def close(self) -> None:
+        if not self._shared:
+            self._file.close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)

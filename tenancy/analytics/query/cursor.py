@@ -38,7 +38,10 @@ def following(plan: Plan, rows: Sequence[Sequence[object]]) -> str:
 def decode(
     cursor: str, keys: Sequence[SortKey], dataset: str, kinds: Sequence[Kind]
 ) -> tuple[tuple[Scalar | None, ...] | None, int]:
-    """The keys of the last row and how many rows of these to pass; no keys: how many rows in all. Raises InvalidRequestError for any other text."""
+    """The keys of the last row and how many rows of these to pass; without keys, how many rows of all.
+
+    Raises InvalidRequestError for any other text.
+    """
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         mark, seen, values = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))

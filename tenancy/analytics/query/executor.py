@@ -82,7 +82,11 @@ class DuckDBExecutor:
         self, sql: str, tables: Mapping[str, pa.Table], *, timeout_s: float, files: Collection[str]
     ) -> pa.Table:
         """As `run`, of a statement already generated. Never of a caller's text."""
-        with self._cursor() as cursor, self._deadlines.within(timeout_s, cursor.interrupt) as deadline:
+        with (
+            self._filesystem.reading(files),
+            self._cursor() as cursor,
+            self._deadlines.within(timeout_s, cursor.interrupt) as deadline,
+        ):
             try:
                 for name, table in tables.items():
                     cursor.register(name, table)

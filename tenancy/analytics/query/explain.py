@@ -23,7 +23,7 @@ from tenancy.analytics.query.plan import (
 )
 
 
-def explain(plan: Plan, fired: Sequence[str] = (), sql: str = "") -> str:
+def explain(plan: Plan, fired: Sequence[str] | None = None, sql: str = "") -> str:
     """The plan, one step a line, from the result down to the scan."""
     lines = [f"limit {plan.limit:,}" + (f" offset {plan.offset:,}" if plan.offset else "")]
     if plan.fill:
@@ -43,7 +43,8 @@ def explain(plan: Plan, fired: Sequence[str] = (), sql: str = "") -> str:
         early = " (after aggregation by its key)" if plan.aggregate_early else ""
         lines.append(f"join {join.alias} on {join.on.name} = {join.dataset}.{join.key}{early}")
     lines += _scan(plan)
-    lines.append(f"rules {', '.join(fired) or 'none fired'}")
+    if fired is not None:
+        lines.append(f"rules {', '.join(fired) or 'none fired'}")
     if sql:
         lines += ["", sqlglot.transpile(sql, read="duckdb", write="duckdb", pretty=True)[0]]
     return "\n".join(lines)

@@ -58,7 +58,7 @@ class _File:
     closed = False
 
 
-class FolderFileSystem(AbstractFileSystem):
+class FolderFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
     """Files of one folder, as folder://name; `failures` are raised when the file they name is read."""
 
     protocol = "folder"
@@ -70,7 +70,7 @@ class FolderFileSystem(AbstractFileSystem):
         self.failures: dict[str, Exception] = {}
 
     def path(self, url: str) -> Path:
-        return self.root / self._strip_protocol(url)
+        return self.root / str(self._strip_protocol(url))
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> _File:
         return _File(self.path(path), self.failures.get(path))

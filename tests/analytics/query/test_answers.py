@@ -109,11 +109,11 @@ def holds(given: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
     value, wanted = row[given["field"]], given["value"]
     match given["op"]:
         case "is_null":
-            return (value is None) == wanted
+            return bool((value is None) == wanted)
         case "ne":
             return bool(value is None or value != wanted)
         case "not_in":
-            return value is None or value not in wanted
+            return bool(value is None or value not in wanted)
     if value is None:
         return False
     match given["op"]:
@@ -323,7 +323,8 @@ def test_pages_pass_rows_that_have_the_same_keys_once(data: Any, ask: Any) -> No
     times = pa.array([START] * 7, TIME)
     data.put("plays", pa.table({"event_time": times, "event_id": ["same"] * 7, "n": list(range(7))}), cuts=[3])
     for offset in (0, 1, 3):
-        seen, page = [], ask({"type": "rows", "columns": ["event_id"], "limit": 2, "offset": offset})
+        seen: list[Any] = []
+        page = ask({"type": "rows", "columns": ["event_id"], "limit": 2, "offset": offset})
         while page.next_cursor and len(seen) < 10:
             seen += page.data
             page = ask({"type": "rows", "columns": ["event_id"], "limit": 2, "cursor": page.next_cursor})

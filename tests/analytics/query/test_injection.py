@@ -33,7 +33,7 @@ ROWS = pa.table({"action": [*HOSTILE, "play"], "n": list(range(len(HOSTILE) + 1)
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_names_are_unknown_names(data: Any, ask: Any, text: str) -> None:
     data.put("plays", ROWS)
-    for query in (
+    unknown: list[dict[str, Any]] = [
         {"type": "aggregation", "metrics": [text]},
         {"type": "aggregation", "metrics": [f"{text}_count"]},
         {"type": "aggregation", "metrics": [f"avg_{text}"]},
@@ -46,16 +46,18 @@ def test_hostile_names_are_unknown_names(data: Any, ask: Any, text: str) -> None
         {"type": "rows", "columns": [text]},
         {"type": "rows", "order": [text]},
         {"type": "timeseries", "metrics": ["count"], "time_zone": text},
-    ):
+    ]
+    for query in unknown:
         with pytest.raises(UnknownNameError):
             ask(query)
-    for query in (
+    invalid: list[dict[str, Any]] = [
         {"type": "timeseries", "metrics": ["count"], "grain": text},
         {"type": "aggregation", "metrics": ["count"], "time_range": text},
         {"type": "aggregation", "metrics": ["count"], "time_range": {"start": text}},
         {"type": "rows", "cursor": text},
         {"type": text},
-    ):
+    ]
+    for query in invalid:
         with pytest.raises(InvalidRequestError):
             ask(query)
 
