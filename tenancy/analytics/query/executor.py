@@ -149,7 +149,10 @@ class DuckDBExecutor:
         directory = exp.Array(expressions=[exp.Literal.string(f"{self._filesystem.protocol}://")])
         settings: tuple[tuple[str, exp.Expression], ...] = (
             ("TimeZone", exp.Literal.string("UTC")),
+            # Footers are kept in memory; pages are not, since this cache never holds the files of a filesystem
+            # written in Python, and asking it costs time (measured: 6 % of a scan).
             ("parquet_metadata_cache", exp.true()),
+            ("enable_external_file_cache", exp.false()),
             ("allowed_directories", directory),
             ("enable_external_access", exp.false()),
             ("lock_configuration", exp.true()),
