@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import yaml
 
@@ -185,6 +186,25 @@ def _deploy(options: UpOptions, record: ClusterRecord) -> None:
     with Dashboard(record.dashboard) as dashboard:
         dashboard.deploy(config)
         dashboard.await_running(record.applications, _PATIENCE_S)
+    _await_ready(record.url)
+
+
+def _await_ready(url: str) -> None:
+    """Serve calls an application running a moment before the proxy in front of it knows where it is."""
+    deadline = time.monotonic() + _PATIENCE_S
+    with httpx.Client(base_url=url, timeout=5.0) as client:
+        while True:
+            try:
+                answer = client.get("/readyz")
+            except httpx.TransportError as error:
+                reason = str(error) or type(error).__name__
+            else:
+                if answer.is_success:
+                    return
+                reason = f"{answer.status_code}: {answer.text[:500]}"
+            if time.monotonic() > deadline:
+                raise UnavailableError(f"the service at {url}", reason)
+            time.sleep(_POLL_S)
 
 
 def _arguments(options: UpOptions, record: ClusterRecord) -> dict[str, Any]:

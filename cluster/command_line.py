@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cluster.commands import demo, down, ingest, key, query, status, tenant, up
+from cluster.commands import down, ingest, key, query, status, tenant, up
 
 app = typer.Typer(
     name="tenancy",
@@ -20,5 +20,4 @@ app.add_typer(tenant.app, name="tenant")
 app.add_typer(key.app, name="key")
 app.command("ingest")(ingest.command)
 app.command("query")(query.command)
-app.command("demo")(demo.command)
 app.command("down")(down.command)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import pwd
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -80,6 +84,64 @@ def redis_url(redis_server: tuple[str, int]) -> str:
     """The URL of an empty Redis."""
     _redis(redis_server, b"FLUSHALL")
     return "redis://{}:{}/0".format(*redis_server)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A whole system that this session brought up with `tenancy up`."""
+
+    url: str
+    admin_key: str
+    state: Path
+    root: Path
+    """Where it stores."""
+
+
+SERVICE_SETTINGS = """
+data_collection: {buffer_size: 20000, max_body_bytes: 8388608}
+security: {api_key_cache_seconds: 0.5}
+"""
+
+
+@pytest.fixture(scope="session")
+def service() -> Iterator[Service]:
+    """Ray, Serve, and HAProxy where it is present, on free ports, with a storage of its own."""
+    tenancy = str(Path(sys.executable).with_name("tenancy"))
+    with tempfile.TemporaryDirectory(prefix="service-") as folder:
+        state, root, config = Path(folder, "state"), Path(folder, "data"), Path(folder, "settings.yaml")
+        config.write_text(f"{SERVICE_SETTINGS}storage: {{root: {root}}}\n")
+        options = ["--json", "--state", str(state)]
+        command = [tenancy, "up", *options, "--port", str(_free_port()), "--config", str(config), "--num-cpus", "4"]
+        started = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert started.returncode == 0, started.stderr
+        try:
+            told = json.loads(started.stdout)
+            yield Service(told["url"], told["admin_key"], state, root)
+        finally:
+            subprocess.run([tenancy, "down", *options], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """A Ray of this session alone, on this machine."""
+    import ray  # takes a second, which only those who need Ray should wait for
+
+    ray.init(address="local", include_dashboard=False, num_cpus=2, log_to_driver=False, logging_level=logging.ERROR)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def namespace(local_ray: None) -> Iterator[str]:
+    """A Ray namespace of its own; the actors in it end with the test."""
+    import ray
+    from ray.util import list_named_actors
+
+    name = f"test-{uuid4().hex}"
+    yield name
+    for actor in list_named_actors(all_namespaces=True):
+        if actor["namespace"] == name:
+            ray.kill(ray.get_actor(actor["name"], namespace=name), no_restart=True)
 
 
 @contextmanager

@@ -1,3 +1,0 @@
-"""`tenancy demo`."""
-
-from __future__ import annotations
