@@ -178,12 +178,16 @@ class Monitor:
             if value is None or value in known:
                 continue
             watched.minute.unseen[name] = watched.minute.unseen.get(name, 0) + entry["counts"]
-            known.add(value)
-            if len(known) > _MOST_CATEGORIES:
+            if len(known) < _MOST_CATEGORIES:
+                known.add(value)
+            elif not self._is_usual(watched, name):
                 watched.categories[name] = None
-                watched.shares.pop(("unseen_share", name), None)
                 watched.minute.unseen.pop(name, None)
                 return
+
+    def _is_usual(self, watched: _Watched, name: str) -> bool:
+        usual = watched.shares.get(("unseen_share", name))
+        return usual is not None and usual.seen >= _LEAST_MINUTES
 
     def _close(self, dataset: str, watched: _Watched, now: datetime) -> list[CollectionWarning]:
         minute = watched.minute
@@ -203,6 +207,8 @@ class Monitor:
             shares = [("null_share", minute.nulls[name])]
             if watched.categories.get(name) is not None:
                 shares.append(("unseen_share", minute.unseen.get(name, 0)))
+            if len(watched.categories.get(name) or ()) >= _MOST_CATEGORIES:
+                watched.categories[name] = None  # compared once more, below, and then no category any longer
             for kind, count in shares:
                 usual = watched.shares.setdefault((kind, name), Baseline())
                 share = count / sampled

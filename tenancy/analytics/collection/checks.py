@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +20,8 @@ from tenancy.analytics.schema import TIMESTAMP, DatasetSchema, FieldSpec, FieldT
 from tenancy.analytics.types import Refusal
 
 _EPOCH = pa.scalar(0, TIMESTAMP)
+_NUMBERS = (FieldType.INTEGER, FieldType.FLOAT)
+_LEAST, _MOST = -(2.0**63), 2.0**63 - 1024  # the last float below 2**63
 _NOT_NUMBERS = ("nan", "inf", "-inf")
 
 
@@ -121,14 +124,12 @@ class _Checking:
                 self.failing(pc.invert(finite), lambda row: refusals.not_finite(name, column[row].as_py()))
         if not quality_checks:
             return
-        if spec.minimum is not None and spec.type in (FieldType.INTEGER, FieldType.FLOAT):
-            self.failing(pc.less(column, spec.minimum), tell(refusals.below_minimum))
-        if spec.maximum is not None and spec.type in (FieldType.INTEGER, FieldType.FLOAT):
-            self.failing(pc.greater(column, spec.maximum), tell(refusals.above_maximum))
+        if spec.minimum is not None and spec.type in _NUMBERS:
+            self.failing(_less(column, spec.minimum), tell(refusals.below_minimum))
+        if spec.maximum is not None and spec.type in _NUMBERS:
+            self.failing(_greater(column, spec.maximum), tell(refusals.above_maximum))
         if spec.enum is not None:
-            texts = column if spec.type is FieldType.STRING else column.cast(pa.string())
-            allowed = pc.is_in(texts, pa.array(spec.enum, pa.string()))
-            self.failing(pc.and_(pc.invert(allowed), column.is_valid()), tell(refusals.not_in_enum))
+            self.failing(_outside(column, spec.enum), tell(refusals.not_in_enum))
         if spec.type is not FieldType.STRING:
             return
         if spec.max_length is not None:
@@ -143,3 +144,34 @@ class _Checking:
             except pa.ArrowInvalid as error:
                 raise InvalidRequestError(f"fields.{name}.pattern", spec.pattern, str(error)) from None
             self.failing(pc.invert(matching), tell(refusals.pattern_mismatch))
+
+
+def _less(column: pa.Array, bound: float) -> pa.Array:
+    """Where `column` is less than `bound`; whole numbers are compared as such, floats could not tell them apart."""
+    if not pa.types.is_integer(column.type):
+        return pc.less(column, bound)
+    if bound <= _LEAST:
+        return pc.and_(column.is_valid(), pa.scalar(False))
+    return column.is_valid() if bound > _MOST else pc.less(column, pa.scalar(math.ceil(bound), pa.int64()))
+
+
+def _greater(column: pa.Array, bound: float) -> pa.Array:
+    """Where `column` is greater than `bound`."""
+    if not pa.types.is_integer(column.type):
+        return pc.greater(column, bound)
+    if bound >= _MOST:
+        return pc.and_(column.is_valid(), pa.scalar(False))
+    return column.is_valid() if bound < _LEAST else pc.greater(column, pa.scalar(math.floor(bound), pa.int64()))
+
+
+def _outside(column: pa.Array, allowed: tuple[str, ...]) -> pa.Array:
+    """Where `column`, or any item of it, is none of `allowed`."""
+    known = pa.array(allowed, pa.string())
+    if not pa.types.is_list(column.type):
+        texts = column.cast(pa.string())
+        return pc.and_(pc.invert(pc.is_in(texts, known)), texts.is_valid())
+    items = pc.list_flatten(column)
+    strange = pc.and_(pc.invert(pc.is_in(items, known)), items.is_valid())
+    rows = np.zeros(len(column), dtype=bool)
+    rows[pc.list_parent_indices(column).filter(strange).to_numpy()] = True
+    return pa.array(rows)
