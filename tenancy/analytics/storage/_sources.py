@@ -22,7 +22,9 @@ class Source(Protocol):
         """`size` bytes from `offset`, fewer at the end. Valid until the same thread reads again, from any source."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of the file; again, does nothing."""
+        ...
 
 
 class _Scratch(threading.local):
@@ -52,7 +54,10 @@ class LocalSource:
         return view[:done]
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        # A second close, or a read after it, must not touch a file that got the same number meanwhile.
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 class RemoteSource:

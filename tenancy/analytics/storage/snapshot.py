@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import pyarrow as pa
+
 from tenancy.analytics.schema import DatasetSchema
 
 

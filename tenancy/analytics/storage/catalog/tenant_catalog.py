@@ -140,6 +140,7 @@ class TenantCatalog:
             scoped.insert(idempotency_keys, idempotency, existing="keep")
             runs = (_rows.dedup_row(change.dataset, run) for run in change.dedup_runs)
             scoped.insert(dedup_runs, runs, existing="keep")
+            self._retire_runs(scoped, change)
             if change.wal_position is not None:
                 position = {"epoch": change.wal_position.epoch, "sequence": change.wal_position.sequence}
                 scoped.insert(wal_positions, [{"dataset": change.dataset, **position}], existing="replace")
@@ -231,6 +232,13 @@ class TenantCatalog:
             )
         scoped.delete_named(segments.c.id, wanted, _in(dataset))
         self._bury(scoped, (row.url for row in live))
+
+    def _retire_runs(self, scoped: Scoped, change: Change) -> None:
+        # One that expired meanwhile is gone already, and that is no conflict.
+        of_dataset = dedup_runs.c.dataset == change.dataset
+        merged = scoped.select_named(dedup_runs.c.id, change.remove_runs, of_dataset)
+        scoped.delete_named(dedup_runs.c.id, change.remove_runs, of_dataset)
+        self._bury(scoped, (run.url for run in merged))
 
     def _bury(self, scoped: Scoped, urls: Iterable[str]) -> None:
         now = self._now()

@@ -71,6 +71,8 @@ class Change:
     wal_position: WalPosition | None = None
     idempotency: tuple[IdempotencyRecord, ...] = ()
     dedup_runs: tuple[DedupRun, ...] = ()
+    remove_runs: tuple[str, ...] = ()
+    """Ids of runs whose event ids are in `dedup_runs` now."""
     schema: DatasetSchema | None = None
 
 

@@ -1,0 +1,34 @@
+"""Whether this process still owns the tenant it serves: the fence between an old owner and a new one."""
+
+from __future__ import annotations
+
+from tenancy.analytics.errors import StaleOwnerError
+from tenancy.analytics.storage.catalog import TenantCatalog
+
+
+class Ownership:
+    """One epoch of one tenant. Once it is found to be over, it stays over."""
+
+    def __init__(self, catalog: TenantCatalog, epoch: int) -> None:
+        self.epoch = epoch
+        self._catalog = catalog
+        self._current = epoch
+
+    @property
+    def over(self) -> bool:
+        """Whether another owner is known to have taken over."""
+        return self._current != self.epoch
+
+    def assume(self) -> None:
+        """Raise StaleOwnerError where this is known to be over; costs nothing."""
+        if self.over:
+            raise StaleOwnerError(self._catalog.tenant, self.epoch, self._current)
+
+    def check(self) -> None:
+        """Ask the catalog; raise StaleOwnerError where another owner has taken over."""
+        self._current = self._catalog.epoch()
+        self.assume()
+
+    def learn(self, error: StaleOwnerError) -> None:
+        """Remember what a fenced commit said."""
+        self._current = error.current

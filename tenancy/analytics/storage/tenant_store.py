@@ -1,0 +1,221 @@
+"""Every dataset of one tenant, as its owner keeps them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, suppress
+from datetime import timedelta
+from typing import Self
+
+from tenancy.analytics.clock import Clock
+from tenancy.analytics.config import StorageConfig
+from tenancy.analytics.errors import (
+    AnalyticsError,
+    IntegrityError,
+    StaleOwnerError,
+    UnknownNameError,
+    near,
+)
+from tenancy.analytics.schema import DatasetSchema, quarantine_schema
+from tenancy.analytics.storage.catalog import TenantCatalog
+from tenancy.analytics.storage.filesystem import EncryptedFileSystem
+from tenancy.analytics.storage.ownership import Ownership
+from tenancy.analytics.storage.snapshot import Snapshot
+from tenancy.analytics.storage.store import DatasetStore
+from tenancy.analytics.types import QUARANTINE_SUFFIX, dataset_name
+
+_log = logging.getLogger(__name__)
+
+
+class TenantStore:
+    """What one owner keeps for one tenant. From any thread.
+
+        with TenantStore.open("tenant_001", catalog.tenant("tenant_001"), fs, config, window, clock, pool) as store:
+            plays = store.create(DatasetSchema(name="plays"))
+            plays.append(Append(events)).result()
+            with store.snapshot("plays") as snapshot:
+                ...
+
+    Somebody calls `maintain` about every second. A dataset whose log is damaged raises IntegrityError when it
+    is asked for; the others work.
+    """
+
+    def __init__(
+        self,
+        tenant: str,
+        catalog: TenantCatalog,
+        fs: EncryptedFileSystem,
+        config: StorageConfig,
+        collection_window: timedelta,
+        clock: Clock,
+        executor: Executor,
+        epoch: int,
+    ) -> None:
+        self.tenant = tenant
+        self._catalog, self._fs, self._config = catalog, fs, config
+        self._window, self._clock, self._executor = collection_window, clock, executor
+        self._owner = Ownership(catalog, epoch)
+        self._stores: dict[str, DatasetStore] = {}
+        self._broken: dict[str, IntegrityError] = {}
+        self._creating = threading.Lock()
+        self._maintaining = threading.Lock()
+
+    @classmethod
+    def open(
+        cls,
+        tenant: str,
+        catalog: TenantCatalog,
+        fs: EncryptedFileSystem,
+        config: StorageConfig,
+        collection_window: timedelta,
+        clock: Clock,
+        executor: Executor,
+    ) -> Self:
+        """Take the tenant over from any earlier owner, and recover every dataset.
+
+        `collection_window` is how long event ids and idempotency keys are remembered. Group commits and
+        flushes run on `executor`.
+        """
+        store = cls(tenant, catalog, fs, config, collection_window, clock, executor, catalog.raise_epoch())
+        for schema in catalog.datasets():
+            with suppress(IntegrityError):  # reported, and raised again when the dataset is asked for
+                store._recover(schema)
+        return store
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def epoch(self) -> int:
+        """Under which this owner commits."""
+        return self._owner.epoch
+
+    def dataset(self, name: str) -> DatasetStore:
+        """The store of dataset `name`. UnknownNameError with near matches; IntegrityError where it is damaged."""
+        if name in self._broken:
+            raise self._broken[name]
+        try:
+            return self._stores[name]
+        except KeyError:
+            raise UnknownNameError("dataset", name, near(name, self._stores)) from None
+
+    def datasets(self) -> list[DatasetSchema]:
+        """Every dataset in order of name, quarantines (by their kind) too."""
+        schemas = [store.schema for store in list(self._stores.values())]
+        return sorted([*schemas, *map(quarantine_schema, schemas)], key=lambda schema: schema.name)
+
+    def create(self, schema: DatasetSchema) -> DatasetStore:
+        """Make a dataset, or change what is declared of one; does nothing where nothing differs.
+
+        Columns are added, never removed. Raises InvalidRequestError for the name, ConflictError for a change of
+        kind, of key or of a column's type.
+        """
+        dataset_name(schema.name)
+        with self._creating:
+            if schema.name in self._broken:
+                raise self._broken[schema.name]
+            known = self._stores.get(schema.name)
+            if known is None:
+                self._owner.assume()
+                self._catalog.save_dataset(schema, self.epoch)
+                return self._recover(schema)
+        known.evolve(schema)
+        return known
+
+    def snapshot(self, name: str) -> AbstractContextManager[Snapshot]:
+        """A dataset or a quarantine at this instant. UnknownNameError with near matches."""
+        if name.endswith(QUARANTINE_SUFFIX) and name.removesuffix(QUARANTINE_SUFFIX) in self._stores:
+            return self._stores[name.removesuffix(QUARANTINE_SUFFIX)].quarantine_snapshot()
+        return self.dataset(name).snapshot()
+
+    def maintain(self) -> None:
+        """Flush what is due, merge small segments, forget what is past the window, delete what nobody needs.
+
+        A dataset that fails does not keep the others from their turn; the first error is raised at the end.
+        """
+        if not self._maintaining.acquire(blocking=False):
+            return  # another thread is at it
+        try:
+            errors: list[AnalyticsError] = []
+            for store in list(self._stores.values()):
+                try:
+                    if store.due(self._clock.now()):
+                        store.flush()
+                    store.compact()
+                except AnalyticsError as error:
+                    errors.append(error)
+            self._expire()
+            self._delete_dead()
+            if errors:
+                raise errors[0]
+        finally:
+            self._maintaining.release()
+
+    def close(self) -> None:
+        """Flush, and admit nothing more. What cannot be flushed stays in the log for the next owner."""
+        errors: list[AnalyticsError] = []
+        for store in list(self._stores.values()):
+            try:
+                store.close()
+            except StaleOwnerError as error:
+                _log.info("%s", error)
+            except AnalyticsError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def _recover(self, schema: DatasetSchema) -> DatasetStore:
+        store = DatasetStore(
+            schema,
+            self._catalog,
+            self._fs,
+            self._config,
+            self._window,
+            self._clock,
+            self._executor,
+            self._owner,
+        )
+        try:
+            rows = store.recover()
+        except IntegrityError as error:
+            _log.exception("dataset %r of tenant %r is not served until it is repaired", schema.name, self.tenant)
+            self._broken[schema.name] = error
+            raise
+        if rows:
+            _log.info("%d rows of dataset %r of tenant %r were replayed", rows, schema.name, self.tenant)
+        self._stores[schema.name] = store
+        return store
+
+    def _expire(self) -> None:
+        before = self._clock.now() - self._window
+        self._owner.assume()
+        for store in list(self._stores.values()):
+            store.expire(before)
+        self._catalog.expire(before)
+
+    def _delete_dead(self) -> None:
+        """Also after a crash: the list is in the catalog, written by the commit that made the files dead."""
+        gone = [url for url in self._catalog.dead_segments() if not self._needed(url) and self._deleted(url)]
+        if gone:
+            self._catalog.forget_dead(gone)
+            for store in list(self._stores.values()):
+                for url in gone:
+                    store.bury(url)
+
+    def _needed(self, url: str) -> bool:
+        return any(store.needs(url) for store in list(self._stores.values()))
+
+    def _deleted(self, url: str) -> bool:
+        try:
+            self._fs.rm_file(url)
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            _log.warning("%s is not needed any more and cannot be deleted yet: %s", url, error)
+            return False
+        return True
