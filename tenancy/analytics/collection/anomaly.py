@@ -107,6 +107,8 @@ class _Minute:
     nulls: dict[str, int] = field(default_factory=dict)
     sampled: dict[str, int] = field(default_factory=dict)
     unseen: dict[str, int] = field(default_factory=dict)
+    first_seen: set[str] = field(default_factory=set)
+    """Fields of which every value was new, for there were none before."""
 
 
 @dataclass(slots=True)
@@ -169,7 +171,10 @@ class Monitor:
                 self._count_unseen(watched, name, column)
 
     def _count_unseen(self, watched: _Watched, name: str, column: pa.ChunkedArray) -> None:
-        known = watched.categories.setdefault(name, set())
+        if name not in watched.categories:
+            watched.categories[name] = set()
+            watched.minute.first_seen.add(name)
+        known = watched.categories[name]
         if known is None:
             return
         counted = pc.value_counts(column)
@@ -205,7 +210,7 @@ class Monitor:
             if sampled < _LEAST_ROWS:
                 continue
             shares = [("null_share", minute.nulls[name])]
-            if watched.categories.get(name) is not None:
+            if watched.categories.get(name) is not None and name not in minute.first_seen:
                 shares.append(("unseen_share", minute.unseen.get(name, 0)))
             if len(watched.categories.get(name) or ()) >= _MOST_CATEGORIES:
                 watched.categories[name] = None  # compared once more, below, and then no category any longer

@@ -114,7 +114,7 @@ def test_unknown_fields_overflow_or_refuse_where_the_schema_says_so(collect: Col
 
 
 def test_a_frame_and_a_table_keep_their_types(collect: Collect, sink: MemorySink) -> None:
-    frame = pd.DataFrame({"day": pd.to_datetime(["2025-07-15", None]), "n": [1, 2], "s": ["a", None]})
+    frame = pd.DataFrame({"day": [pd.Timestamp("2025-07-15"), pd.NaT], "n": [1, 2], "s": ["a", None]})
     assert collect(frame).counts()["accepted"] == 2
     table = pa.table(
         {
@@ -151,17 +151,18 @@ class Interfering(MemorySink):
     """A store whose schema another writer changes, between a collector's look at it and its own change."""
 
     looks = 0
+    _own: DatasetSchema
 
     @property
-    def schema(self) -> DatasetSchema:  # type: ignore[override]
+    def schema(self) -> DatasetSchema:
         self.looks += 1
         if self.looks == 3:
-            self._schema = self._schema.with_fields({"theirs": FieldSpec(type=FieldType.STRING)})
-        return self._schema
+            self._own = self._own.with_fields({"theirs": FieldSpec(type=FieldType.STRING)})
+        return self._own
 
     @schema.setter
     def schema(self, schema: DatasetSchema) -> None:
-        self._schema = schema
+        self._own = schema
 
 
 def test_a_schema_that_another_grows_meanwhile_loses_no_column(clock: ManualClock) -> None:

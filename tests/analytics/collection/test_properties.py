@@ -20,7 +20,7 @@ from tenancy.analytics.config import CollectionConfig
 from tenancy.analytics.errors import AnalyticsError
 from tenancy.analytics.schema import DatasetSchema, FieldSpec, FieldType
 from tenancy.analytics.testing import ManualClock, MemorySink
-from tenancy.analytics.types import DataSourceType, Receipts
+from tenancy.analytics.types import DataSourceType, Receipts, Refusal
 
 NOW = datetime(2025, 7, 16, 12, tzinfo=UTC)
 LIMITS = Limits(max_row_bytes=2_000, max_depth=8)
@@ -92,7 +92,7 @@ dirty_lines = st.one_of(
 )
 
 
-def settled(reading: Reading) -> tuple[pa.Table, dict[int, tuple[str, str | None]]]:
+def settled(reading: Reading) -> tuple[pa.Table, dict[int, Refusal]]:
     checked = check(reading, SCHEMA, NOW, timedelta(hours=24), quality_checks=True)
     columns = {name: column for name, column in checked.columns.items() if column.null_count < len(column)}
     if checked.event_time is not None and checked.event_time.null_count < reading.rows:
