@@ -242,9 +242,14 @@ class DataCollector:
         if not found:
             return
         rows = Payload.of([warning.row() for warning in found])
+        monitor = self._monitor
+
+        def told(done: Future[Receipts]) -> None:
+            if done.exception() is not None:
+                monitor.forget(found)
+
+        # Never at the cost of the data that was collected: what cannot be told now is told again when it lasts.
         try:
-            warnings = self._create(WARNINGS)
-            self._admitted(WARNINGS.name, warnings, rows, None)
+            self._admitted(WARNINGS.name, self._create(WARNINGS), rows, None).add_done_callback(told)
         except AnalyticsError:
-            # Never at the cost of the data that was collected: the condition is reported again when it lasts.
-            self._monitor.forget(found)
+            monitor.forget(found)
