@@ -232,3 +232,15 @@ def test_a_key_for_nobody_is_refused(keys: ApiKeys) -> None:
         keys.create("tenant_003", ["writer"])
     with pytest.raises(InvalidRequestError):
         keys.create("../tenant_001", ["writer"])
+
+
+def test_a_verified_key_is_recalled_without_waiting_until_its_time_is_over(keys: ApiKeys, clock: ManualClock) -> None:
+    made = keys.create("tenant_001", ["writer"])
+    assert keys.recall(made.text) is None
+    principal = keys.verify(made.text)
+    assert keys.recall(made.text) == principal
+    clock.advance(timedelta(seconds=2))
+    assert keys.recall(made.text) is None
+    keys.verify(made.text)
+    keys.revoke("tenant_001", made.key.id)
+    assert keys.recall(made.text) is None
