@@ -80,7 +80,7 @@ class Dashboard:
                 return
             for name, state in states.items():
                 if state == "DEPLOY_FAILED":
-                    raise UnavailableError(f"application {name!r}", str(found[name].get("message", state)).strip())
+                    raise UnavailableError(f"application {name!r}", _reason(found[name]))
             if time.monotonic() > deadline:
                 raise UnavailableError("Serve", f"after {patience_s:g} s its applications are {states}")
             time.sleep(_POLL_S)
@@ -95,3 +95,10 @@ class Dashboard:
         raise UnavailableError(
             f"Ray's dashboard at {self._client.base_url}", f"{answer.status_code}: {answer.text[:1000]}"
         )
+
+
+def _reason(application: Mapping[str, Any]) -> str:
+    """Why an application did not come up: what its deployments say, which is more than it says itself."""
+    told = [str(deployment.get("message", "")) for deployment in application.get("deployments", {}).values()]
+    # A replica's exception ends with its own message; the traceback before it is in Serve's log.
+    return "; ".join(text.strip()[-1000:] for text in (*told, str(application.get("message", ""))) if text.strip())

@@ -1,6 +1,6 @@
 """The application at `/ingest`: the event routes alone, as a fleet of its own for heavy producers."""
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: Serve looks at the type of `app`'s parameter to check `args`.
 
 from fastapi import FastAPI
 from ray import serve

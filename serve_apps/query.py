@@ -1,6 +1,6 @@
 """The application at `/`: everything. `serve deploy` finds its builder here."""
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: Serve looks at the type of `app`'s parameter to check `args`.
 
 from fastapi import FastAPI
 from ray import serve

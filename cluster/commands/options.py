@@ -30,7 +30,7 @@ Tenant: TypeAlias = Annotated[str, typer.Argument(help="The tenant's id.", show_
 
 def client(url: str | None, key: str | None, state: Path = DEFAULT_STATE) -> Client:
     """A client of the service named, or of the one that `up` started. Raises AuthenticationError without a key."""
-    if key is None:
+    if not key:
         raise no_key()
     if url is None:
         record = ClusterRecord.read(state)
