@@ -46,6 +46,8 @@ async def answer(ref: ObjectRef[T], part: str, timeout_s: float) -> T:
             raise error.cause from None
         raise
     except _OUT_OF_REACH as error:
-        raise UnavailableError(part, type(error).__name__) from error
+        # Of an actor that failed while it was made, the last line says why.
+        told = str(error).strip().splitlines() or [type(error).__name__]
+        raise UnavailableError(part, told[-1].strip()[:300]) from error
     except TimeoutError:
         raise UnavailableError(part, f"no answer for {timeout_s:g} s") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,10 @@ class DirectoryServant:
         self._directory = TenantDirectory(config)
         # Ray makes an asynchronous actor inside its event loop, so the task outlives this line.
         self._sweep = asyncio.get_running_loop().create_task(self._directory.sweep_forever())
+
+    @ray.method
+    async def process_id(self) -> int:
+        return os.getpid()
 
     @ray.method
     async def settings(self) -> AnalyticsConfig:

@@ -21,6 +21,8 @@ from tenancy.analytics.storage.catalog import TenantRecord
 
 T = TypeVar("T")
 
+_GRACE_S = 5.0
+
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -48,10 +50,14 @@ class DirectoryHandle:
     """
 
     def __init__(self, config: AnalyticsConfig, clock: Clock | None = None, sleep: Sleep = asyncio.sleep) -> None:
-        self._config = config
+        self._config = config.anchored()
         self._clock = clock or SystemClock()
         self._sleep = sleep
         self._actor: ActorProxy[DirectoryServant] | None = None
+
+    async def process_id(self) -> int:
+        """Of the process that the directory runs in, on its machine."""
+        return await self._ask(lambda directory: directory.process_id.remote())
 
     async def settings(self) -> AnalyticsConfig:
         """The settings that the directory was started with."""
@@ -88,7 +94,8 @@ class DirectoryHandle:
             if self._actor is None:
                 self._actor = await asyncio.to_thread(self._start)
             try:
-                return await answer(call(self._actor), "the tenant directory", patience)
+                # The directory gives up after the same time, and can say why; so it is heard out.
+                return await answer(call(self._actor), "the tenant directory", patience + _GRACE_S)
             except UnavailableError:
                 self._actor = None  # by name, whoever is the directory now is found
                 raise

@@ -70,7 +70,7 @@ class RayFleet:
             return (await self.status(tenant, host)).sight
         except UnavailableError as error:
             silent = error.__cause__ is None  # nothing failed: it just did not answer
-            return Sight(Condition.SILENT if silent else Condition.DEAD)
+            return Sight(Condition.SILENT if silent else Condition.DEAD, why=error.reason)
 
     async def status(self, tenant: str, host: TenantHostActor) -> HostStatus:
         """How the host sees itself. UnavailableError when it cannot say."""

@@ -38,6 +38,8 @@ class Sight:
     epoch: int | None = None
     idle_s: float = 0.0
     in_flight: int = 0
+    why: str = ""
+    """Of a host that is dead or silent, what is known about it."""
 
 
 class Step(StrEnum):

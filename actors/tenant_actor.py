@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.actor import ActorClass
 
-from actors.tenant_host import HostStatus, TenantHost
-from tenancy.analytics.collection import Payload
-from tenancy.analytics.config import AnalyticsConfig
-from tenancy.analytics.engine import DatasetInfo
-from tenancy.analytics.query import QueryResult
-from tenancy.analytics.schema import DatasetSchema
-from tenancy.analytics.types import DataSourceType, Receipts
+from actors.lean_process import hide
+
+if TYPE_CHECKING:
+    from actors.tenant_host import HostStatus
+    from tenancy.analytics.collection import Payload
+    from tenancy.analytics.config import AnalyticsConfig
+    from tenancy.analytics.engine import DatasetInfo
+    from tenancy.analytics.query import QueryResult
+    from tenancy.analytics.schema import DatasetSchema
+    from tenancy.analytics.types import DataSourceType, Receipts
 
 
 class TenantServant:
     """`TenantHost`, reachable by actor calls. Arguments are given by position, which is what Ray can type."""
 
     def __init__(self, tenant: str, config: AnalyticsConfig) -> None:
+        # What a host consists of is imported only once that is settled.
+        hide("pandas")
+        from actors.tenant_host import TenantHost
+
         self._host = TenantHost(tenant, config)
 
     @ray.method(concurrency_group="control")

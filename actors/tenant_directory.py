@@ -141,7 +141,7 @@ class TenantDirectory:
     async def _place(self, tenant: str) -> Placement:
         rows = await asyncio.to_thread(self._backing.catalog.tenant, tenant)
         deadline = self._clock.monotonic() + self._config.placement.call_timeout_seconds
-        failure: UnavailableError | None = None
+        failure = "none could be started in time"
         for pause in pauses():
             await asyncio.sleep(pause)
             if self._clock.monotonic() > deadline:
@@ -156,10 +156,11 @@ class TenantDirectory:
                     try:
                         return Placement(tenant, await self._fleet.open(tenant, host), host)
                     except UnavailableError as error:
-                        failure = error
+                        failure = error.reason
                 case Step.REPLACE:
+                    failure = sight.why or failure
                     await self._fleet.end(host)
-        raise failure or UnavailableError(f"the host of tenant {tenant!r}", "none could be started in time")
+        raise UnavailableError(f"the host of tenant {tenant!r}", failure)
 
     @asynccontextmanager
     async def _alone(self, tenant: str) -> AsyncIterator[None]:

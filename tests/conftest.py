@@ -23,6 +23,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from cluster.ports import free_ports
+
 START_S = 30.0
 
 
@@ -111,7 +113,7 @@ def service() -> Iterator[Service]:
         state, root, config = Path(folder, "state"), Path(folder, "data"), Path(folder, "settings.yaml")
         config.write_text(f"{SERVICE_SETTINGS}storage: {{root: {root}}}\n")
         options = ["--json", "--state", str(state)]
-        command = [tenancy, "up", *options, "--port", str(_free_port()), "--config", str(config), "--num-cpus", "4"]
+        command = [tenancy, "up", *options, "--port", str(free_ports(1)[0]), "--config", str(config), "--num-cpus", "4"]
         started = subprocess.run(command, capture_output=True, text=True, check=False)
         assert started.returncode == 0, started.stderr
         try:

@@ -159,6 +159,18 @@ did you mean 'query_timeout_seconds'?
         except ValidationError as error:
             raise _explained(error) from None
 
+    def anchored(self) -> AnalyticsConfig:
+        """These settings with relative folders made absolute: for another process, which may run elsewhere."""
+        root, key_file = self.storage.root, self.security.key_file
+        return self.model_copy(
+            update={
+                "storage": self.storage.model_copy(update={"root": root if "://" in root else os.path.abspath(root)}),
+                "security": self.security.model_copy(
+                    update={"key_file": None if key_file is None else os.path.abspath(key_file)}
+                ),
+            }
+        )
+
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     settings: dict[str, Any] = {}

@@ -53,3 +53,12 @@ def test_a_yaml_file_is_read(tmp_path: Path) -> None:
 def test_the_catalog_url_keeps_its_password_to_itself() -> None:
     config = AnalyticsConfig.load({"storage": {"catalog_url": "postgresql://u:hunter2@db/t"}}, {})
     assert "hunter2" not in repr(config)
+
+
+def test_folders_for_another_process_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = AnalyticsConfig.load({"storage": {"root": "data"}, "security": {"key_file": "master.key"}}, {}).anchored()
+
+    assert (config.storage.root, config.security.key_file) == (str(tmp_path / "data"), str(tmp_path / "master.key"))
+    assert config.anchored() == config
+    assert AnalyticsConfig.load({"storage": {"root": "s3://bucket/x"}}, {}).anchored().storage.root == "s3://bucket/x"

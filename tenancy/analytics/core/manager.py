@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ from tenancy.analytics.errors import ConflictError, InvalidRequestError, Unavail
 from tenancy.analytics.query import QueryResult
 from tenancy.analytics.schema import DatasetSchema
 from tenancy.analytics.types import DEFAULT_DATASET, DataSourceType, Receipts, tenant_id
-from tenancy.analytics.visualization import Figure, VisualizationEngine
+from tenancy.analytics.visualization import Chart, ChartConfig, VisualizationEngine
 
 
 class CoreAnalyticsManager:
@@ -35,7 +35,7 @@ class CoreAnalyticsManager:
     """
 
     def __init__(self, config: Mapping[str, Any] | AnalyticsConfig | None = None) -> None:
-        self.config = AnalyticsConfig.load(config)
+        self.config = AnalyticsConfig.load(config).anchored()
         self._charts = VisualizationEngine()
         self._handles: dict[str, TenantHandle] = {}
         self._directory: DirectoryHandle | None = None
@@ -126,9 +126,9 @@ class CoreAnalyticsManager:
         return await self._tenant(tenant_id).explain(query)
 
     async def create_visualization(
-        self, tenant_id: str, chart_config: Mapping[str, Any], data: QueryResult | Sequence[Mapping[str, Any]]
-    ) -> Figure:
-        """A Plotly figure of `data` (`.to_html()`, `.to_json()`, `.show()`)."""
+        self, tenant_id: str, chart_config: ChartConfig | Mapping[str, Any], data: object
+    ) -> Chart:
+        """A Plotly figure of `data` (`.to_html()`, `.to_json()`, `.show()`); see `VisualizationEngine.create`."""
         _checked(tenant_id)
         return await asyncio.to_thread(self._charts.create, chart_config, data)
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor, Future
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, ParamSpec, TypeVar
 
 from tenancy.analytics.collection import DataCollector, Payload
@@ -16,16 +17,16 @@ from tenancy.analytics.engine.host_resources import HostResources
 from tenancy.analytics.engine.info import DatasetInfo, EngineStatus
 from tenancy.analytics.engine.pieces import merged, piece_key
 from tenancy.analytics.engine.quarantines import Quarantines
+from tenancy.analytics.engine.source import QueriedStore
 from tenancy.analytics.engine.stored_rows import StoredRows
 from tenancy.analytics.engine.tenant_config import TenantConfig
 from tenancy.analytics.errors import AnalyticsError, BackpressureError, StaleOwnerError
 from tenancy.analytics.query import QueryProcessor, QueryRequest, QueryResult, SemanticModel
 from tenancy.analytics.schema import DatasetSchema
 from tenancy.analytics.storage.catalog import TenantCatalog
-from tenancy.analytics.storage.store import TenantStore
+from tenancy.analytics.storage.tenant_store import TenantStore
 from tenancy.analytics.types import (
     DEFAULT_DATASET,
-    DatasetKind,
     DataSourceType,
     Receipts,
     dataset_name,
@@ -60,6 +61,7 @@ class AnalyticsEngine:
         self._resources = resources
         self._rows = rows
         self._store = store
+        self._queried = QueriedStore(store)
         self._model = model
         self._last_failure: str | None = None
         config = resources.config
@@ -73,8 +75,9 @@ class AnalyticsEngine:
             recent=stored.recent,
             create=store.create,
         )
-        self._processor = QueryProcessor(tenant, store, resources.duckdb, lambda: self._model, resources.clock)
-        self._quarantines = Quarantines(stored, self._collector, self._processor, config.analytics_engine.batch_size)
+        self._quarantines = Quarantines(
+            stored, self._collector, lambda: self._processor, config.analytics_engine.batch_size
+        )
 
     @classmethod
     def open(cls, tenant: str, resources: HostResources) -> AnalyticsEngine:
@@ -94,7 +97,7 @@ class AnalyticsEngine:
             resources.clock,
             resources.threads.storing,
         )
-        known = {schema.name for schema in store.datasets()}
+        known = {schema.name for schema in rows.datasets()}  # a damaged one is known, though it is not served
         for schema in settings.datasets:
             if schema.name not in known:
                 store.create(schema)
@@ -108,6 +111,11 @@ class AnalyticsEngine:
     def epoch(self) -> int:
         """Under which this engine owns its tenant."""
         return self._store.epoch
+
+    @cached_property
+    def _processor(self) -> QueryProcessor:
+        resources = self._resources
+        return QueryProcessor(self.tenant, self._queried, resources.duckdb(), lambda: self._model, resources.clock)
 
     async def collect(
         self,
@@ -139,7 +147,7 @@ class AnalyticsEngine:
 
     async def explain(self, request: QueryRequest | Mapping[str, Any]) -> str:
         """The plan of `request` as text; it is not executed."""
-        return await self._run(self._resources.threads.asking, self._processor.explain, request)
+        return await self._run(self._resources.threads.asking, self._explain, request)
 
     async def datasets(self) -> list[DatasetInfo]:
         """Every dataset but the quarantines, in order of name."""
@@ -198,7 +206,7 @@ class AnalyticsEngine:
 
     def status(self) -> EngineStatus:
         """How the engine is; never blocks."""
-        stores = [self._store.dataset(schema.name) for schema in self._store.datasets()]
+        stores = [self._store.dataset(schema.name) for schema in self._queried.datasets()]
         return EngineStatus(
             self.tenant,
             self.epoch,
@@ -235,7 +243,7 @@ class AnalyticsEngine:
         return await asyncio.wrap_future(crew.submit(work, *args, **kwargs))
 
     def _sink(self, dataset: str) -> EventSink:
-        if dataset == DEFAULT_DATASET and all(schema.name != dataset for schema in self._store.datasets()):
+        if dataset == DEFAULT_DATASET and all(schema.name != dataset for schema in self._queried.datasets()):
             return self._store.create(DatasetSchema(name=DEFAULT_DATASET))
         return self._store.dataset(dataset)
 
@@ -246,8 +254,11 @@ class AnalyticsEngine:
             raise StaleOwnerError(self.tenant, self.epoch, current)
         return self._processor.run(request)
 
+    def _explain(self, request: QueryRequest | Mapping[str, Any]) -> str:
+        return self._processor.explain(request)
+
     def _datasets(self) -> list[DatasetInfo]:
-        return [self._info(schema) for schema in self._store.datasets() if schema.kind is not DatasetKind.QUARANTINE]
+        return [self._info(schema) for schema in self._queried.datasets()]
 
     def _info(self, schema: DatasetSchema) -> DatasetInfo:
         with self._store.snapshot(schema.name) as snapshot, self._store.snapshot(quarantine_of(schema.name)) as refused:
@@ -272,7 +283,7 @@ class AnalyticsEngine:
         return version
 
     def _flush(self) -> None:
-        for schema in self._store.datasets():
+        for schema in self._queried.datasets():
             self._store.dataset(schema.name).flush()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
 from typing import Self
 
 from tenancy.analytics.clock import Clock, SystemClock
@@ -12,30 +12,33 @@ from tenancy.analytics.engine.threads import WorkerThreads
 from tenancy.analytics.query import DuckDBExecutor
 
 
-@dataclass(frozen=True, slots=True)
 class HostResources:
     """Opened once for each host, closed after its engines."""
 
-    config: AnalyticsConfig
-    clock: Clock
-    backing: Backing
-    threads: WorkerThreads
-    duckdb: DuckDBExecutor
+    def __init__(self, config: AnalyticsConfig, backing: Backing, clock: Clock) -> None:
+        self.config = config
+        self.backing = backing
+        self.clock = clock
+        self.threads = WorkerThreads(config.analytics_engine)
+        self._duckdb: DuckDBExecutor | None = None
+        self._lock = threading.Lock()
 
     @classmethod
     def open(cls, config: AnalyticsConfig, clock: Clock | None = None) -> Self:
         """Resources as `config` says."""
         time = clock or SystemClock()
-        backing = Backing.open(config, time)
-        try:
-            duckdb = DuckDBExecutor(backing.filesystem, config.performance)
-        except BaseException:
-            backing.close()
-            raise
-        return cls(config, time, backing, WorkerThreads(config.analytics_engine), duckdb)
+        return cls(config, Backing.open(config, time), time)
+
+    def duckdb(self) -> DuckDBExecutor:
+        """The query engine, started by the first query: 27 MB that a tenant that only collects does without."""
+        with self._lock:
+            if self._duckdb is None:
+                self._duckdb = DuckDBExecutor(self.backing.filesystem, self.config.performance)
+            return self._duckdb
 
     def close(self) -> None:
         """Stop running queries, end the threads, close the storage."""
-        self.duckdb.close()
+        if self._duckdb is not None:
+            self._duckdb.close()
         self.threads.close()
         self.backing.close()

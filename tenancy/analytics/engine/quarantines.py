@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -23,7 +23,9 @@ _ERROR_CODE = "error_code"
 class Quarantines:
     """The quarantines of one tenant."""
 
-    def __init__(self, rows: StoredRows, collector: DataCollector, processor: QueryProcessor, piece_rows: int) -> None:
+    def __init__(
+        self, rows: StoredRows, collector: DataCollector, processor: Callable[[], QueryProcessor], piece_rows: int
+    ) -> None:
         self._rows = rows
         self._collector = collector
         self._processor = processor
@@ -35,7 +37,7 @@ class Quarantines:
         done = self._rows.columns(quarantine_of(dataset), [EVENT_ID, _ERROR_CODE], marked)[EVENT_ID].to_pylist()
         filters: list[dict[str, Any]] = [{"field": _ERROR_CODE, "op": "ne", "value": REPLAYED}]
         filters += [{"field": EVENT_ID, "op": "not_in", "value": ids} for ids in _in_parts(iter(done))]
-        return self._processor.run(
+        return self._processor().run(
             {
                 "type": "rows",
                 "dataset": quarantine_of(dataset),

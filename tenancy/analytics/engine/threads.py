@@ -18,7 +18,7 @@ class WorkerThreads:
     def __init__(self, config: EngineConfig) -> None:
         workers, cores = config.max_workers, os.cpu_count() or 1
         collecting = max(1, min(cores, workers // 4))
-        storing = max(1, workers // 4)
+        storing = max(1, workers // 3)
         self.collecting = ThreadPoolExecutor(collecting, "collect")
         self.storing = ThreadPoolExecutor(storing, "store")
         self.asking = ThreadPoolExecutor(max(1, workers - collecting - storing), "query")

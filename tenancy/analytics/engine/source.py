@@ -1,0 +1,24 @@
+"""A tenant's store as queries see it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from tenancy.analytics.schema import DatasetSchema
+from tenancy.analytics.storage.snapshot import Snapshot
+from tenancy.analytics.storage.tenant_store import TenantStore
+from tenancy.analytics.types import DatasetKind
+
+
+class QueriedStore:
+    """Lists what a tenant declared; quarantines are reached by name, but are nobody's default."""
+
+    def __init__(self, store: TenantStore) -> None:
+        self._store = store
+
+    def datasets(self) -> list[DatasetSchema]:
+        """All datasets but quarantines."""
+        return [schema for schema in self._store.datasets() if schema.kind is not DatasetKind.QUARANTINE]
+
+    def snapshot(self, name: str) -> AbstractContextManager[Snapshot]:
+        return self._store.snapshot(name)
