@@ -11,7 +11,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 def rows() -> list[str]:
     return [
-        f"| `{section}.{name}` | `{setting.default if setting.default_factory is None else {}}` | {setting.description} |"
+        f"| `{section}.{name}` | `{setting.get_default(call_default_factory=True)}` | {setting.description} |"
         for section, field in AnalyticsConfig.model_fields.items()
         for name, setting in type(field.default).model_fields.items()
     ]
