@@ -38,6 +38,7 @@ TYPES = {
     Kind.TIMESTAMP: exp.DataType.build("TIMESTAMPTZ", dialect="duckdb"),
     Kind.STRINGS: exp.DataType.build("VARCHAR[]", dialect="duckdb"),
     Kind.DATE: exp.DataType.build("DATE", dialect="duckdb"),
+    Kind.BINARY: exp.DataType.build("BLOB", dialect="duckdb"),
     Kind.MAP: exp.DataType.build("MAP(VARCHAR, VARCHAR)", dialect="duckdb"),
 }
 

@@ -131,7 +131,7 @@ def _groups(
 ) -> Plan:
     groups = first + tuple(Group(name, names.dimension(name)) for name in dimensions)
     for group in groups:
-        if group.of.kind in (Kind.MAP, Kind.STRINGS):
+        if group.of.kind in (Kind.MAP, Kind.STRINGS, Kind.BINARY):
             raise InvalidRequestError("query.dimensions", group.name, f"{group.of.kind.value} cannot be grouped by")
     measures = tuple(Measure(name, names.measure(name)) for name in metrics)
     called = [group.name for group in groups] + [measure.name for measure in measures]
@@ -173,7 +173,7 @@ def _rows(request: RowsQuery, names: Names, interval: Interval, filters: tuple[P
     keys += [key for key in unique if key.name not in {given.name for given in keys}]
     operands = {key.name: names.dimension(key.name) for key in keys}
     for name, operand in operands.items():
-        if operand.kind in (Kind.MAP, Kind.STRINGS):
+        if operand.kind in (Kind.MAP, Kind.STRINGS, Kind.BINARY):
             raise InvalidRequestError("query.order", name, f"{operand.kind.value} has no order")
     offset, last = request.offset, None
     if request.cursor is not None:

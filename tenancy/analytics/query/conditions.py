@@ -80,8 +80,8 @@ def _compare(place: str, given: Condition, operand: Operand, zone: str) -> Predi
 
 
 def _check_operator(place: str, op: Operator, kind: Kind) -> None:
-    if kind is Kind.MAP or (kind is Kind.STRINGS and op is not Operator.CONTAINS):
-        allowed = "is_null" if kind is Kind.MAP else "contains and is_null"
+    if kind in (Kind.MAP, Kind.BINARY) or (kind is Kind.STRINGS and op is not Operator.CONTAINS):
+        allowed = "contains and is_null" if kind is Kind.STRINGS else "is_null"
         raise InvalidRequestError(place, op.value, f"the field is of type {kind.value}, which knows only {allowed}")
     if op in _TEXT and kind not in (Kind.STRING, Kind.STRINGS):
         raise InvalidRequestError(place, op.value, f"it works on text, and the field is of type {kind.value}")

@@ -126,7 +126,7 @@ class Names:
                 raise InvalidRequestError(
                     place, column, f"{function} needs numbers, and {column!r} is {operand.kind.value}"
                 )
-        elif operand.kind is Kind.MAP or (operand.kind is Kind.STRINGS and function != "distinct"):
+        elif operand.kind in (Kind.MAP, Kind.BINARY) or (operand.kind is Kind.STRINGS and function != "distinct"):
             raise InvalidRequestError(place, column, f"{column!r} is {operand.kind.value}, which has no {function}")
         if quantile is not None:
             return Aggregate("quantile", operand, quantile, where)

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     STRINGS = "strings"
     DATE = "date"
     MAP = "map"
+    BINARY = "binary"
 
     @property
     def is_number(self) -> bool:

@@ -92,6 +92,11 @@ def _text(value: date | datetime) -> str:
     return value.isoformat()
 
 
+def _escaped(value: bytes) -> str:
+    """Bytes as the UTF-8 text they are; what is no text is escaped, as `\\xff`."""
+    return value.decode("utf-8", "backslashreplace")
+
+
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
@@ -101,4 +106,5 @@ _CONVERTERS: Mapping[str, Callable[[Any], Any]] = {
     "date": _text,
     "float": _finite,
     "map": dict,
+    "binary": _escaped,
 }
