@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from cluster.commands.options import AsJson, Key, Tenant, Url, client
@@ -31,6 +32,12 @@ def command(
         ),
     ],
     dataset: Annotated[str, typer.Option(help="Where the events go.")] = DEFAULT_DATASET,
+    schema: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="Declare the dataset first, by this YAML or JSON.", show_default=False
+        ),
+    ] = None,
     batch_rows: Annotated[int, typer.Option(min=1, max=100_000, help="Rows sent at a time.")] = 5_000,
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Batches under way at once.")] = 4,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when rows were quarantined.")] = False,
@@ -43,6 +50,8 @@ def command(
     loaded = Loaded()
     began = time.monotonic()
     with output.reporting(), client(url, key) as service:
+        if schema is not None:
+            service.call("PUT", "tenants", tenant, "datasets", dataset, json=yaml.safe_load(schema.read_text()) or {})
         loader = Loader(service, tenant, dataset, batch_rows=batch_rows, concurrency=concurrency)
         columns = (
             TextColumn("{task.description}"),

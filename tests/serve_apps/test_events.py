@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pyarrow as pa
@@ -34,14 +35,16 @@ def packed(body: bytes, encoding: str) -> bytes:
     return body
 
 
-@pytest.fixture
-def post(roles: dict[str, httpx.Client], tenant: str) -> Post:
-    def send(
-        body: bytes | Iterator[bytes], headers: dict[str, str], dataset: str = "plays", **query: str
-    ) -> httpx.Response:
-        return roles["writer"].post(
-            f"/v1/tenants/{tenant}/datasets/{dataset}/events", content=body, headers=headers, params=query
-        )
+@pytest.fixture(scope="module")
+def post(roles: Roles, tenant: str) -> Post:
+    known: set[str] = set()
+
+    def send(body: bytes | Iterator[bytes], headers: dict[str, str], dataset: str = "plays", **query: str) -> Any:
+        path = f"/v1/tenants/{tenant}/datasets/{dataset}"
+        if dataset not in known:
+            known.add(dataset)
+            roles["admin"].put(path, json={})
+        return roles["writer"].post(f"{path}/events", content=body, headers=headers, params=query)
 
     return send
 
@@ -193,6 +196,7 @@ def test_over_the_limit_is_429_with_how_long_and_which_and_nothing_half_accepted
 
 
 def test_the_ingest_fleet_serves_the_same_events(post: Post, count: Count, roles: Roles, tenant: str) -> None:
+    assert roles["admin"].put(f"/v1/tenants/{tenant}/datasets/by_fleet", json={}).status_code == 200
     path = f"/ingest/v1/tenants/{tenant}/datasets/by_fleet/events"
     answer = roles["writer"].post(path, content=lines(50), headers=NDJSON)
     assert answer.json()["counts"]["accepted"] == 50
@@ -206,7 +210,8 @@ def test_what_was_quarantined_is_listed_and_collected_after_a_fix(
     path = f"/v1/tenants/{tenant}/datasets/fixable"
     strict = {"fields": {"action": {"type": "string", "enum": ["play_song"]}}}
     assert roles["admin"].put(path, json=strict).status_code == 200
-    assert post(b'{"action":"skip_song"}', JSON, "fixable").json()["counts"]["quarantined"] == 1
+    refused = roles["writer"].post(f"{path}/events", json={"action": "skip_song"})
+    assert refused.json()["counts"]["quarantined"] == 1, refused.text
     listed = roles["analyst"].get(f"/v1/tenants/{tenant}/quarantine", params={"dataset": "fixable"}).json()["data"]
     assert [row["error_field"] for row in listed] == ["action"]
     wider = {"fields": {"action": {"type": "string", "enum": ["play_song", "skip_song"]}}}

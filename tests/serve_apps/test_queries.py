@@ -103,7 +103,7 @@ def test_sql_where_a_name_belongs_is_an_unknown_name(roles: Roles, tenant: str, 
 
 
 def test_sql_in_a_filter_is_a_value(roles: Roles, tenant: str) -> None:
-    hostile = {"field": "genre", "op": "=", "value": "pop' OR '1'='1"}
+    hostile = {"field": "genre", "op": "eq", "value": "pop' OR '1'='1"}
     answer = ask(roles, tenant, {**BY_GENRE, "filters": [hostile]})
     assert answer.status_code == 200, answer.text
     assert answer.json()["data"] == []

@@ -83,6 +83,7 @@ def test_examples_of_the_documentation_work_as_they_stand(
 ) -> None:
     paths = operator.get("/openapi.json").json()["paths"]
     events = paths["/v1/tenants/{tenant}/datasets/{dataset}/events"]["post"]["requestBody"]["content"]
+    assert roles["admin"].put(f"/v1/tenants/{tenant}/datasets/documented", json={}).status_code == 200
     path = f"/v1/tenants/{tenant}/datasets/documented/events"
     for example in events["application/json"]["examples"].values():
         assert roles["writer"].post(path, json=example["value"]).json()["counts"]["quarantined"] == 0
