@@ -153,6 +153,16 @@ async def test_a_host_that_dies_while_it_opens_is_replaced(directory: TenantDire
     assert len(fleet.started) == 3
 
 
+async def test_a_host_that_never_opens_is_an_error_that_says_why(
+    config: AnalyticsConfig, backing: Backing, fleet: HostsInMemory
+) -> None:
+    hasty = config.placement.model_copy(update={"call_timeout_seconds": 0.1})
+    fleet.die_opening = 1_000
+
+    with pytest.raises(UnavailableError, match=r"'tenant_001' is not available \(it died\)"):
+        await TenantDirectory(config.model_copy(update={"placement": hasty}), backing, fleet).locate("tenant_001", None)
+
+
 async def test_an_unknown_tenant_gets_near_matches_and_no_host(
     directory: TenantDirectory, fleet: HostsInMemory
 ) -> None:

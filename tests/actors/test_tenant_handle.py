@@ -18,7 +18,7 @@ from actors.tenant_handle import TenantHandle
 from tenancy.analytics.collection import Payload
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.engine import AnalyticsEngine, HostResources
-from tenancy.analytics.errors import IdempotencyMismatchError, InvalidRequestError, UnavailableError, UnknownNameError
+from tenancy.analytics.errors import IdempotencyMismatchError, InvalidRequestError, UnknownNameError
 from tenancy.analytics.schema import DatasetSchema, FieldSpec, FieldType
 from tenancy.analytics.types import DataSourceType
 
@@ -211,15 +211,3 @@ async def test_an_unknown_tenant_names_the_nearest(tenant: TenantHandle, config:
     with pytest.raises(UnknownNameError) as caught:
         await TenantHandle("tenant_01", config).query(COUNT)
     assert caught.value.suggestions == ("tenant_001",)
-
-
-async def test_a_tenant_that_cannot_be_opened_is_an_error_within_the_time_that_is_set(
-    tenant: TenantHandle, config: AnalyticsConfig, tmp_path: Path
-) -> None:
-    with pytest.raises(UnavailableError, match="directory"):
-        await TenantHandle(
-            "tenant_001",
-            config.model_copy(
-                update={"placement": config.placement.model_copy(update={"call_timeout_seconds": 0.001})}
-            ),
-        ).query(COUNT)
