@@ -23,7 +23,7 @@ from tenancy.analytics.errors import IntegrityError, UnavailableError
 from tenancy.analytics.storage._wal_format import DIGEST_BYTES, micros, moment
 from tenancy.analytics.storage.append import id_list
 from tenancy.analytics.storage.catalog import DedupRun
-from tenancy.analytics.storage.id_runs import Digests, IdFilter, IdRun, digest, read_filter, read_run
+from tenancy.analytics.storage.id_runs import Digests, IdFilter, IdRun, digest, digested, read_filter, read_run
 
 CACHE_BYTES = 32 * 1024 * 1024
 """Bytes of runs kept in memory for one dataset; their filters are kept besides, 4 bytes an id."""
@@ -85,11 +85,11 @@ class DedupIndex:
         """
         texts = ids.to_pylist() if isinstance(ids, pa.Array | pa.ChunkedArray) else list(ids)
         duplicate = np.zeros(len(texts), dtype=np.bool_)
-        first: dict[str, int] = {}
-        for index, text in enumerate(texts):
-            if text is not None and first.setdefault(text, index) != index:
-                duplicate[index] = True
-        digests = {text: digest(text) for text in first}
+        digests = digested(text for text in texts if text is not None)
+        # Where each id comes first; looked for in reverse, so that the first one is what is left.
+        first = {text: index for index, text in zip(range(len(texts) - 1, -1, -1), reversed(texts), strict=True)}
+        if len(digests) < len(texts):
+            duplicate[:] = [text is not None and first[text] != index for index, text in enumerate(texts)]
         if not digests:
             return duplicate
         since = micros(self._clock.now() - self._window)

@@ -16,7 +16,8 @@ NOW = datetime(2025, 7, 15, tzinfo=UTC)
 
 @given(st.lists(st.integers(0, 3), max_size=60))
 def test_consolidating_changes_no_row_and_no_order(sizes: list[int]) -> None:
-    buffer, expected = Buffer(SCHEMA), []
+    buffer = Buffer(SCHEMA)
+    expected: list[int] = []
     for size in sizes:
         new = list(range(len(expected), len(expected) + size))
         expected += new

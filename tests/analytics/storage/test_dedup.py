@@ -233,7 +233,12 @@ def test_runs_are_kept_in_memory_only_as_far_as_they_fit(place: Any, monkeypatch
     monkeypatch.setattr(dedup, "CACHE_BYTES", 100)
     read: list[str] = []
     real = id_runs.read_run
-    monkeypatch.setattr(dedup, "read_run", lambda fs, url: (read.append(url), real(fs, url))[1])
+
+    def reading(fs: Any, url: str) -> IdRun:
+        read.append(url)
+        return real(fs, url)
+
+    monkeypatch.setattr(dedup, "read_run", reading)
     now = place.clock.now()
     runs = []
     for name in ("1", "2"):

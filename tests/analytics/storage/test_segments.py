@@ -52,7 +52,7 @@ def test_every_type_is_read_back_by_pyarrow_and_by_duckdb(place: Any) -> None:
         assert pq.read_table(file).equals(rows)
     with duckdb.connect() as connection:
         connection.register_filesystem(place.fs)
-        found = connection.execute("SELECT * FROM read_parquet(?)", [URL]).to_arrow_table()
+        found = connection.sql("SELECT * FROM read_parquet(?)", params=[URL]).to_arrow_table()
     assert found.cast(rows.schema).to_pylist() == rows.to_pylist()
     assert (segment.rows, segment.bytes) == (2, place.fs.info(URL)["size"])
     assert dict(segment.columns) == {kind.value: kind.value for kind in FieldType}
