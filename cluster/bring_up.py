@@ -23,7 +23,7 @@ from cluster.ports import free_ports
 from cluster.processes import start_ray, started_at, stop
 from cluster.record import ClusterRecord
 from cluster.serve_config import packaged, serve_config
-from cluster.serve_environment import MARKER, haproxy_present, serve_environment, token_environment
+from cluster.serve_environment import MARKER, haproxy_present, ray_token, serve_environment, token_environment
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.errors import ConflictError, UnavailableError
 
@@ -72,6 +72,9 @@ def up(options: UpOptions, say: Say) -> Up:
     known = ClusterRecord.read(options.state)
     if known is not None and known.pid is not None and started_at(known.pid) == known.started:
         raise ConflictError(f"a system runs already at {known.url}", "run 'tenancy down' first")
+    if known is not None and known.marker is not None:
+        # Its supervisor is gone, killed or with the machine; what it left behind would hold ports and memory.
+        stop(None, None, known.marker, patience_s=0.0)
     record, environment = _existing(options) if options.address else _local(options, say)
     try:
         record.write(options.state)
@@ -112,7 +115,9 @@ def _existing(options: UpOptions) -> tuple[ClusterRecord, dict[str, str]]:
         folder=str(folder),
         applications=_names(options),
     )
-    return record, dict(os.environ)
+    # A program that joins a Ray sends its token only when told to; a Ray that asks for none does not mind.
+    token = {"RAY_AUTH_MODE": "token"} if ray_token() is not None else {}
+    return record, {**token, **os.environ}
 
 
 def _local(options: UpOptions, say: Say) -> tuple[ClusterRecord, dict[str, str]]:

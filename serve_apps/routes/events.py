@@ -10,7 +10,7 @@ from starlette.responses import Response
 from serve_apps import examples
 from serve_apps.access import allowed
 from serve_apps.bodies import read_body
-from serve_apps.receipts import receipts_json
+from serve_apps.receipts import respond
 from serve_apps.services import services
 from tenancy.analytics.collection import Payload
 from tenancy.analytics.errors import InvalidRequestError
@@ -56,4 +56,4 @@ async def collect(
     body = await read_body(request, services_.config.data_collection.max_body_bytes)
     payload = Payload.from_http(body, request.headers.get("content-type", ""))
     answer = await services_.tenant(tenant).collect(name, payload, source=source, idempotency_key=idempotency_key)
-    return Response(receipts_json(answer, every=receipts == "all"), media_type="application/json")
+    return await respond(answer, every=receipts == "all")

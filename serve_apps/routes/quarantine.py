@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from serve_apps import examples
+from serve_apps import receipts as receipts_form
 from serve_apps.access import allowed
-from serve_apps.receipts import receipts_json
 from serve_apps.results import respond
 from serve_apps.services import services
 from tenancy.analytics.security import Action
@@ -53,4 +53,4 @@ async def replay(
 ) -> Response:
     """Oldest first, under the schema of now. Rows that are still wrong stay in quarantine."""
     receipts = await services(request).tenant(tenant).replay_quarantine(dataset_name(dataset), limit)
-    return Response(receipts_json(receipts), media_type="application/json")
+    return await receipts_form.respond(receipts)
