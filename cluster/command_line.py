@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cluster.commands import down, ingest, key, query, status, tenant, up
+from cluster.commands import demo, down, ingest, key, query, status, tenant, up
 
 app = typer.Typer(
     name="tenancy",
@@ -21,3 +21,4 @@ app.add_typer(key.app, name="key")
 app.command("ingest")(ingest.command)
 app.command("query")(query.command)
 app.command("down")(down.command)
+app.command("demo")(demo.command)

@@ -28,11 +28,15 @@ def color(plot: Plot, series: Series, index: int) -> str:
     return plot.theme.other if series.is_other else plot.theme.color(index)
 
 
-def measure_axis(plot: Plot, number: str, *, from_zero: bool) -> dict[str, Any]:
+def measure_axis(plot: Plot, table: Table, number: str) -> dict[str, Any]:
     """The axis of the measure, or of several."""
     title = " · ".join(safe(plot.title(measure)) for measure in plot.fields.y[:3])
     ticks = {"tickformat": plot.config.number_format or (number if "~" in number else ",~f")}
-    return {"title": {"text": title}, "type": "linear", **ticks, **({"rangemode": "tozero"} if from_zero else {})}
+    if all(is_additive(measure, plot.config) for measure in plot.fields.y):
+        ticks["rangemode"] = "tozero"
+    elif all(not (series.y < 0).any() for series in table.series):
+        ticks["rangemode"] = "nonnegative"  # no room for durations below zero
+    return {"title": {"text": title}, "type": "linear", **ticks}
 
 
 def legend(plot: Plot, table: Table) -> dict[str, Any]:
@@ -48,10 +52,9 @@ def legend(plot: Plot, table: Table) -> dict[str, Any]:
 
 def layout(plot: Plot, table: Table, number: str, **more: Mapping[str, Any] | str | float) -> dict[str, Any]:
     """The layout of a chart whose measure stands upright."""
-    counts_from_zero = all(is_additive(measure, plot.config) for measure in plot.fields.y)
     return {
         "xaxis": plot.axis(plot.fields.x, table.x),
-        "yaxis": measure_axis(plot, number, from_zero=counts_from_zero),
+        "yaxis": measure_axis(plot, table, number),
         "hovermode": "x unified",
         **legend(plot, table),
         **more,

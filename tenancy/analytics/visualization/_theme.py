@@ -105,6 +105,7 @@ def base_layout(theme: Theme) -> dict[str, Any]:
         "linecolor": theme.grid,
         "zeroline": False,
         "ticks": "",
+        "ticklabelstandoff": 6,
         "automargin": True,
         "tickfont": {"color": theme.quiet, "size": 12},
         "title": {"font": {"color": theme.quiet, "size": 13}, "standoff": 12},

@@ -17,6 +17,7 @@ from tenancy.analytics.visualization._text import safe
 from tenancy.analytics.visualization._theme import colorbar
 
 MOST_ROWS = 40
+_MOST_FILLED = 500
 
 
 def draw(plot: Plot) -> Drawing:
@@ -74,6 +75,11 @@ def _sorted(column: pd.Series[Any]) -> pd.Series[Any]:
     there = places(column)
     if kind_of(column) is ColumnKind.CATEGORY:
         return there.sort_values(key=lambda names: names.str.casefold(), kind="stable")
+    if kind_of(column) is ColumnKind.NUMBER and len(there) and (there == there.round()).all():
+        low, high = int(there.iloc[0]), int(there.iloc[-1])
+        # Hours 1, 5, 6, …: plotly.js would make the cell of 5 three hours wide.
+        if high - low < _MOST_FILLED:
+            return pd.Series(np.arange(low, high + 1, dtype=np.float64))
     return there
 
 

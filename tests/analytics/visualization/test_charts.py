@@ -207,6 +207,20 @@ def test_a_heatmap_has_no_shade_where_there_is_no_value(plays: Rows) -> None:
     assert len(cells.x) == 14
 
 
+def test_an_hour_nobody_has_is_an_empty_cell_and_not_a_wide_neighbour() -> None:
+    rows = [{"hour_of_day": hour, "day": 1, "count": hour} for hour in (1, 5, 6)]
+    (cells,) = draw("heatmap", rows, x_axis="hour_of_day", y_axis="count", group_by="day").data
+    assert cells.x == (1, 2, 3, 4, 5, 6)
+    assert list(cells.z[0]) == [1, None, None, None, 5, 6]
+
+
+def test_an_axis_of_durations_has_no_room_below_zero() -> None:
+    rows = [{"day": day, "avg_duration": duration} for day, duration in enumerate((5.0, 0.0, 9.0))]
+    assert draw("line", rows, x_axis="day", y_axis="avg_duration").layout.yaxis.rangemode == "nonnegative"
+    rows[1]["avg_duration"] = -1
+    assert draw("line", rows, x_axis="day", y_axis="avg_duration").layout.yaxis.rangemode is None
+
+
 def test_a_heatmap_may_name_its_shade(plays: Rows) -> None:
     grouped = draw("heatmap", plays, **CONFIGS[ChartType.HEATMAP])
     shaded = draw("heatmap", plays, x_axis="date", y_axis="genre", color="play_count")
