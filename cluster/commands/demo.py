@@ -47,10 +47,13 @@ def _terminated(number: int, _: FrameType | None) -> None:
 
 
 def _stay(report: DemoReport, output: Output) -> None:
-    output.errors.print(f"The service answers at [bold]{report.url}[/bold] (documentation: {report.url}/docs)")
-    output.errors.print(f"Ray's dashboard is at {report.dashboard}")
-    output.errors.print(f"  export TENANCY_URL={report.url} TENANCY_API_KEY={report.admin_key}", highlight=False)
-    output.errors.print("Ctrl-C stops everything.")
+    for line in (
+        f"The service answers at {report.url} (documentation: {report.url}/docs)",
+        f"Ray's dashboard is at {report.dashboard}",
+        f"  export TENANCY_URL={report.url} TENANCY_API_KEY={report.admin_key}",
+        "Ctrl-C stops everything.",
+    ):
+        output.errors.print(line, soft_wrap=True, highlight=False)
     try:
         signal.pause()
     except KeyboardInterrupt:

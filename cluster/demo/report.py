@@ -123,6 +123,8 @@ class DemoReport:
                 }
                 for answer in self.answers
             ],
+            "planted": dict(self.planted),
+            "received": dict(self.received),
             "as_planted": self.as_planted,
         }
 
@@ -173,10 +175,8 @@ def show(report: DemoReport, output: Output) -> None:
         title="Asked",
     )
     output.table(("stage", "seconds"), [*((n, round(s, 2)) for n, s in report.stages.items())], title="Took")
-    verdict = (
-        "every row has the receipt it was planted for" if report.as_planted else "receipts differ from what was planted"
-    )
-    output.console.print(f"{report.seconds:.1f} s in all; {verdict}.")
+    verdict = "every play has" if report.as_planted else "NOT every play has"
+    output.console.print(f"{report.seconds:.1f} s in all; {verdict} the receipt it was planted for.")
     output.console.print("Charts:")
     for page in (report.index, *(answer.page for answer in report.answers)):
         output.console.print(f"  {page.as_uri()}", soft_wrap=True, highlight=False)
