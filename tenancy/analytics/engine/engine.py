@@ -186,7 +186,7 @@ class AnalyticsEngine:
 
     async def maintain(self) -> None:
         """One round of what storage needs: flush what is due, compact, forget what expired."""
-        await self._run(self._resources.threads.storing, self._store.maintain)
+        await self._run(self._resources.threads.storing, self._maintain)
 
     async def maintain_forever(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """`maintain` about once a second, until cancelled or fenced off. A failure is logged and tried again."""
@@ -248,11 +248,19 @@ class AnalyticsEngine:
         return self._store.dataset(dataset)
 
     def _ask(self, request: QueryRequest | Mapping[str, Any]) -> QueryResult:
-        # Checked before the snapshot is taken: events acknowledged by a newer owner are never missing from an answer.
+        # Before the snapshot is taken: events acknowledged by a newer owner are never missing from an answer.
+        self._check_owner()
+        return self._processor.run(request)
+
+    def _maintain(self) -> None:
+        # An owner that is over must not delete files that readers of the next one still hold.
+        self._check_owner()
+        self._store.maintain()
+
+    def _check_owner(self) -> None:
         current = self._rows.epoch()
         if current != self.epoch:
             raise StaleOwnerError(self.tenant, self.epoch, current)
-        return self._processor.run(request)
 
     def _explain(self, request: QueryRequest | Mapping[str, Any]) -> str:
         return self._processor.explain(request)
