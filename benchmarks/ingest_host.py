@@ -74,6 +74,7 @@ async def measure() -> Report:
             ours.append(await collect(engine, keys, latencies))
             plain.append(insert(peer, "d.plain"))
             synced.append(insert(peer, "d.synced"))
+        peer.close()
         rate = median(ours)
         await engine.close()
     return Report(

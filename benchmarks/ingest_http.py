@@ -32,7 +32,7 @@ def flood(service: Service, path: str) -> float:
         until = time.perf_counter() + ROUND_S
         while time.perf_counter() < until:
             answer = connection.call("POST", path, BODY, "application/x-ndjson")
-            sent += answer["accepted"]
+            sent += answer["counts"]["accepted"]
         return sent
 
     started = time.perf_counter()

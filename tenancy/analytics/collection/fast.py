@@ -61,7 +61,7 @@ def assemble(rows: int, raw: RawRows, layout: Layout, by_path: dict[Path, pa.Arr
 
 
 def _columns(table: pa.Table, layout: Layout) -> Iterator[tuple[Path, pa.Array]]:
-    top = {name: column.combine_chunks() for name, column in zip(table.column_names, table.columns, strict=True)}
+    top = {name: _whole(column) for name, column in zip(table.column_names, table.columns, strict=True)}
     for path in layout.kinds:
         values = top[path[0]]
         for part in path[1:]:
@@ -69,6 +69,11 @@ def _columns(table: pa.Table, layout: Layout) -> Iterator[tuple[Path, pa.Array]]
             values = values.flatten()[values.type.get_field_index(part)]
         if not pa.types.is_null(values.type):
             yield path, values
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """The column as one array; one block gives one chunk, which `combine_chunks` would copy."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def as_times(values: pa.Array) -> TimeColumn:

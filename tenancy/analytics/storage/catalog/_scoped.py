@@ -123,14 +123,19 @@ class TenantRows:
 
 
 class ScopedValue:
-    """One column of a tenant's row in a table, read by a statement that is compiled once."""
+    """One column of a tenant's row in a table, read by a statement that is compiled once.
 
-    def __init__(self, database: Database, column: Column[Any]) -> None:
-        self._run = database.prepared(selection(_table_of(column), column))
+    `by` are the columns that tell the tenant's rows in this table apart.
+    """
 
-    def of(self, tenant: str) -> Any:
-        """The value, or None where the tenant has no row."""
-        return self._run({"scope": tenant})
+    def __init__(self, database: Database, column: Column[Any], by: Sequence[Column[Any]] = ()) -> None:
+        table = _table_of(column)
+        conditions = _within(table, [part == bindparam(part.name) for part in by])
+        self._run = database.prepared(selection(table, column).where(*conditions))
+
+    def of(self, tenant: str, **values: str) -> Any:
+        """The value, or None where the tenant has no such row."""
+        return self._run({"scope": tenant, **values})
 
 
 def selection(table: Table, *columns: Column[Any]) -> Select[Any]:

@@ -16,8 +16,8 @@ from tenancy.analytics.storage.catalog import _rows
 from tenancy.analytics.storage.catalog._database import Database
 from tenancy.analytics.storage.catalog._directory import Directory
 from tenancy.analytics.storage.catalog._migrate import migrate
-from tenancy.analytics.storage.catalog._scoped import Scoped, TenantRows
-from tenancy.analytics.storage.catalog._tables import api_keys, metadata, tenant_keys, tenants
+from tenancy.analytics.storage.catalog._scoped import Scoped, ScopedValue, TenantRows
+from tenancy.analytics.storage.catalog._tables import api_keys, idempotency_keys, metadata, tenant_keys, tenants
 from tenancy.analytics.storage.catalog.tenant_catalog import TenantCatalog
 from tenancy.analytics.storage.catalog.values import EVERY_TENANT, ApiKeyRow, KeyRow, TenantRecord
 from tenancy.analytics.types import tenant_id
@@ -48,6 +48,9 @@ class Catalog:
         self._clock = clock or SystemClock()
         self._database = Database(url)
         self._directory = Directory(self._database)
+        self._answered = ScopedValue(
+            self._database, idempotency_keys.c.created_at, by=(idempotency_keys.c.dataset, idempotency_keys.c.key)
+        )
 
     @classmethod
     def open(cls, config: StorageConfig, clock: Clock | None = None) -> Self:
@@ -99,7 +102,7 @@ class Catalog:
     def tenant(self, tenant: str) -> TenantCatalog:
         """The rows of `tenant`. Cheap: one fast read. Raises UnknownNameError with near matches."""
         self._directory.epoch(tenant)
-        return TenantCatalog(self._rows(tenant), self._directory.epoch, self._clock)
+        return TenantCatalog(self._rows(tenant), self._directory.epoch, self._answered, self._clock)
 
     def delete_tenant(self, tenant: str) -> None:
         """Remove the rows of `tenant` from every table. Nothing to do is no error, so it can be repeated."""

@@ -10,7 +10,7 @@ from tenancy.analytics.clock import Clock
 from tenancy.analytics.errors import ConflictError, StaleOwnerError, UnknownNameError
 from tenancy.analytics.schema import DatasetSchema
 from tenancy.analytics.storage.catalog import _rows
-from tenancy.analytics.storage.catalog._scoped import Scoped, TenantRows
+from tenancy.analytics.storage.catalog._scoped import Scoped, ScopedValue, TenantRows
 from tenancy.analytics.storage.catalog._tables import (
     datasets,
     dead_files,
@@ -37,8 +37,9 @@ class TenantCatalog:
     unless the connection was lost while committing, and for that `commit` may be repeated.
     """
 
-    def __init__(self, rows: TenantRows, epoch_of: Callable[[str], int], clock: Clock) -> None:
+    def __init__(self, rows: TenantRows, epoch_of: Callable[[str], int], answered: ScopedValue, clock: Clock) -> None:
         self.tenant = rows.tenant
+        self._answered = answered
         self._rows = rows
         self._epoch_of = epoch_of
         self._clock = clock
@@ -159,6 +160,9 @@ class TenantCatalog:
 
     def idempotency(self, dataset: str, key: str) -> IdempotencyRecord | None:
         """What was answered to the call with this key."""
+        # Asked for every batch that comes in, and most often for a key that is new: that answer must be quick.
+        if self._answered.of(self.tenant, dataset=dataset, key=key) is None:
+            return None
         row = self._rows.read(
             lambda scoped: scoped.first(
                 idempotency_keys, idempotency_keys.c.dataset == dataset, idempotency_keys.c.key == key

@@ -160,7 +160,7 @@ def test_a_commit_whose_answer_was_lost_can_be_repeated(
         WalPosition(epoch, 1),
         (remembered("k"),),
         (run("r"),),
-        PLAYS,
+        schema=PLAYS,
     )
     rows.commit(change, epoch)
     once = view(rows), rows.dataset_version("plays")
