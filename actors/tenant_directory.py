@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ray.exceptions import RayError
+
 from actors.fleet import Fleet, RayFleet, TenantHostActor
 from actors.placement import Condition, Sight, Step, may_retire, pauses, when_asked
 from tenancy.analytics.clock import Clock, SystemClock
@@ -135,7 +137,7 @@ class TenantDirectory:
             await asyncio.sleep(min(self._config.placement.idle_seconds / 4, 30.0))
             try:
                 await self.sweep()
-            except AnalyticsError:
+            except (AnalyticsError, RayError):
                 _log.warning("idle tenants could not be retired; the next sweep tries again", exc_info=True)
 
     async def _place(self, tenant: str) -> Placement:

@@ -187,6 +187,20 @@ async def test_a_tenant_that_went_cold_wakes_with_the_next_call(
     assert (await tenant.status()).pid != before.pid
 
 
+async def test_a_tenant_without_calls_goes_cold_by_itself(config: AnalyticsConfig) -> None:
+    hasty = config.placement.model_copy(update={"idle_seconds": 0.2})
+    directory = DirectoryHandle(config.model_copy(update={"placement": hasty}))
+    await directory.register("tenant_001")
+    tenant = TenantHandle("tenant_001", config, directory)
+    await tenant.collect("user_interactions", Payload.of(PLAYS))
+
+    async with asyncio.timeout(30):
+        while await directory.sights():
+            await asyncio.sleep(0.05)
+
+    assert await count(tenant) == 30
+
+
 async def test_an_owner_that_was_replaced_neither_takes_events_nor_gives_old_answers(
     tenant: TenantHandle, config: AnalyticsConfig
 ) -> None:
