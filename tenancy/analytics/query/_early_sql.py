@@ -14,15 +14,10 @@ from sqlglot import exp
 from tenancy.analytics.query._measures_sql import merge, partials
 from tenancy.analytics.query._scan_sql import scan
 from tenancy.analytics.query._values_sql import Values, column_of, identifier, named
-from tenancy.analytics.query.plan import EVENTS, Operand, Plan, columns_of
+from tenancy.analytics.query.plan import Plan, is_of_events
 from tenancy.analytics.query.time_range import Interval
 
 _PARTIAL = "partial"
-
-
-def is_of_events(operand: Operand) -> bool:
-    """Whether `operand` can be told before the joins."""
-    return all(column.source == EVENTS for column in columns_of(operand))
 
 
 def early(plan: Plan, bounds: Interval, lookup: Callable[[int], str]) -> exp.Select:

@@ -251,6 +251,11 @@ def conjunction(parts: tuple[Predicate, ...]) -> Predicate | None:
     return And(parts) if len(parts) > 1 else parts[0] if parts else None
 
 
+def is_of_events(part: Predicate | Operand | Aggregate | None) -> bool:
+    """Whether `part` can be told from the events alone, before any table is joined."""
+    return all(column.source == EVENTS for column in columns_of(part))
+
+
 def columns_of(part: Predicate | Operand | Aggregate | None) -> Iterator[Column]:
     """Every column that `part` reads."""
     if isinstance(part, Column):

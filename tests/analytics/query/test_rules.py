@@ -118,6 +118,17 @@ def test_many_keys_for_few_events_are_joined_first() -> None:
     assert not optimise(many)[0].aggregate_early
 
 
+def test_more_groups_than_a_cache_holds_are_joined_first() -> None:
+    before = plan(REQUESTS["aggregate_before_join"])
+    large = replace(before.scan, buffer_rows=10**9)
+    within, beyond = (
+        replace(before, scan=large, joins=tuple(replace(join, rows=keys) for join in before.joins))
+        for keys in (1_000, 1_001)
+    )
+    assert optimise(within)[0].aggregate_early
+    assert not optimise(beyond)[0].aggregate_early
+
+
 values = st.none() | st.integers(-5, 5)
 texts = st.none() | st.sampled_from(["", "a", "ab", "b", "ba", "é"])
 floats = st.none() | st.sampled_from([float("nan"), float("inf"), -1.5, 0.0, 2.5])

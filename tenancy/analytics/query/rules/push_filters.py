@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tenancy.analytics.query.plan import EVENTS, Plan, Predicate, columns_of, conjunction, conjuncts
+from tenancy.analytics.query.plan import Plan, conjunction, conjuncts, is_of_events
 
 
 def push_filters(plan: Plan) -> Plan:
     """Conjuncts of `where` that read no joined column become the scan's."""
     parts = conjuncts(plan.where)
-    pushed = tuple(part for part in parts if _is_of_events(part))
+    pushed = tuple(part for part in parts if is_of_events(part))
     if not pushed:
         return plan
     rest = tuple(part for part in parts if part not in pushed)
     scan = replace(plan.scan, where=conjunction((*conjuncts(plan.scan.where), *pushed)))
     return replace(plan, scan=scan, where=conjunction(rest))
-
-
-def _is_of_events(part: Predicate) -> bool:
-    return all(column.source == EVENTS for column in columns_of(part))
