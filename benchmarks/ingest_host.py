@@ -66,7 +66,8 @@ async def measure() -> Report:
             ("synced", " SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"),
         ):
             peer.query(f"CREATE TABLE d.{table} ({COLUMNS}) ENGINE = MergeTree ORDER BY timestamp{settings}")
-        keys, latencies = itertools.count(), []
+        keys = itertools.count()
+        latencies: list[float] = []
         await collect(engine, keys, [])
         insert(peer, "d.plain")
         ours, plain, synced = [], [], []

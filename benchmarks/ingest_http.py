@@ -49,7 +49,8 @@ def paced(service: Service, path: str, rate: float) -> list[float]:
     started = time.perf_counter() + 0.1
 
     def send(_: int) -> list[float]:
-        connection, taken = service.connection(), []
+        connection = service.connection()
+        taken: list[float] = []
         while True:
             with lock:
                 index = next(due, None)

@@ -11,6 +11,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -39,7 +40,7 @@ SETTINGS = {
     "analytics_engine": {"batch_size": 1_000_000},
     "data_collection": {"buffer_size": 2_000_000, "max_in_flight_bytes": 2**32, "anomaly_detection_enabled": False},
 }
-QUESTIONS = {
+QUESTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "join and group by": (
         {
             "type": "aggregation",
@@ -108,7 +109,7 @@ async def measure() -> Report:
                 answer = (await engine.query(request)).to_arrow()
                 ours.append(time.perf_counter() - started)
                 started = time.perf_counter()
-                expected: pa.Table = bare.execute(sql).to_arrow_table()
+                expected: pa.Table = bare.sql(sql).to_arrow_table()
                 peer.append(time.perf_counter() - started)
                 assert answer.num_rows == expected.num_rows, (run, answer.num_rows, expected.num_rows)
             found += [
