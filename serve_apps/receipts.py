@@ -1,4 +1,4 @@
-"""Receipts as JSON: the counts of a call, and what happened to each row that was not simply accepted."""
+"""Receipts as JSON: the counts of a call, and what happened to each row that was not stored."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ async def respond(receipts: Receipts, every: bool = False) -> Response:
 
 
 def receipts_json(receipts: Receipts, every: bool = False) -> bytes:
-    """What `POST …/events` answers; with `every`, a receipt for each row.
+    """What `POST …/events` answers: receipts for duplicates and quarantined rows; with `every`, for each row.
+
+    Late rows are stored like any other, so they are counted, and listed with `every` only.
 
     >>> receipts_json(Receipts(rows=2))
     b'{"rows":2,"counts":{"accepted":2,"duplicate":0,"quarantined":0,"late":0},"replayed":false,"receipts":[]}'

@@ -105,11 +105,14 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Receipts:
-    """What happened to every row of one call, held by exception: a row not in `exceptions` was accepted.
+    """What happened to every row of one call, held by exception: a row not in `exceptions` was stored.
 
-    >>> receipts = Receipts(rows=3, exceptions={1: Receipt(1, ReceiptStatus.DUPLICATE, "a")})
+    >>> receipts = Receipts(rows=3, exceptions={1: Receipt(1, ReceiptStatus.DUPLICATE, "a")}, late=b"\x20")
     >>> receipts.counts()
-    {'accepted': 2, 'duplicate': 1, 'quarantined': 0, 'late': 0}
+    {'accepted': 1, 'duplicate': 1, 'quarantined': 0, 'late': 1}
+
+    `exceptions` has the duplicates and what was quarantined. A row that was stored and came late is one bit of
+    `late`, since whole batches may be late: a thousand objects would cost more than collecting the batch.
 
     Ids assigned by the system count up from `first_id` (a UUIDv7 as integer, RFC 9562 §6.2 method 2), one a
     row, so a thousand of them need sixteen bytes. A row that brought its own id, as `own_ids` says by one
@@ -123,6 +126,8 @@ class Receipts:
     own_ids: bytes = b""
     replayed: bool = False
     later_ids: Mapping[int, int] = field(default_factory=dict)
+    late: bytes = b""
+    """One bit a row, most significant first; empty where none was late. No row of `exceptions` is among them."""
 
     def count(self, status: ReceiptStatus) -> int:
         """How many rows have this status."""
@@ -131,7 +136,8 @@ class Receipts:
     def counts(self) -> dict[str, int]:
         """The number of rows by status, every status present."""
         found = Counter(receipt.status for receipt in self.exceptions.values())
-        found[ReceiptStatus.ACCEPTED] += self.rows - len(self.exceptions)
+        found[ReceiptStatus.LATE] = int.from_bytes(self.late).bit_count()
+        found[ReceiptStatus.ACCEPTED] = self.rows - found.total()
         return {status.value: found[status] for status in ReceiptStatus}
 
     def __len__(self) -> int:
@@ -143,8 +149,8 @@ class Receipts:
         known = self.exceptions.get(index)
         if known is not None:
             return known
-        own = bool(self.own_ids) and bool(self.own_ids[index >> 3] & (0x80 >> (index & 7)))
-        return Receipt(index, ReceiptStatus.ACCEPTED, None if own else self._assigned(index))
+        status = ReceiptStatus.LATE if _bit(self.late, index) else ReceiptStatus.ACCEPTED
+        return Receipt(index, status, None if _bit(self.own_ids, index) else self._assigned(index))
 
     def _assigned(self, index: int) -> str | None:
         start = max((row for row in self.later_ids if row <= index), default=0)
@@ -153,3 +159,7 @@ class Receipts:
 
     def __iter__(self) -> Iterator[Receipt]:
         return (self[index] for index in range(self.rows))
+
+
+def _bit(mask: bytes, index: int) -> bool:
+    return bool(mask) and bool(mask[index >> 3] & (0x80 >> (index & 7)))

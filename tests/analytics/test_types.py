@@ -2,6 +2,7 @@
 
 import uuid
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,11 +36,14 @@ def test_the_quarantine_of_a_dataset_is_named_after_it() -> None:
 
 @given(st.integers(0, 200), st.data())
 def test_counts_add_up_to_the_rows(rows: int, data: st.DataObject) -> None:
-    chosen = data.draw(st.dictionaries(st.integers(0, max(rows - 1, 0)), st.sampled_from(list(ReceiptStatus)[1:])))
-    exceptions = {i: Receipt(i, status, None) for i, status in chosen.items() if i < rows}
-    receipts = Receipts(rows, exceptions)
-    assert sum(receipts.counts().values()) == rows == len(list(receipts))
-    assert all(receipt.index == i for i, receipt in enumerate(receipts))
+    statuses = data.draw(st.lists(st.sampled_from(ReceiptStatus), min_size=rows, max_size=rows))
+    kept_out = (ReceiptStatus.DUPLICATE, ReceiptStatus.QUARANTINED)
+    exceptions = {i: Receipt(i, status, None) for i, status in enumerate(statuses) if status in kept_out}
+    late = np.packbits(np.array([status is ReceiptStatus.LATE for status in statuses], bool)).tobytes()
+    receipts = Receipts(rows, exceptions, late=late)
+    assert receipts.counts() == {status.value: statuses.count(status) for status in ReceiptStatus}
+    assert [receipt.status for receipt in receipts] == statuses
+    assert [receipt.index for receipt in receipts] == list(range(rows))
 
 
 def test_assigned_ids_count_up_and_a_row_with_its_own_id_is_not_given_one() -> None:

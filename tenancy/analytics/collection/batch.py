@@ -65,9 +65,10 @@ def settle(
     keep = valid & ~duplicate
     receipts = Receipts(
         rows,
-        _exceptions(reading, checked, event_ids, duplicate, late & keep),
+        _exceptions(reading, checked, event_ids, duplicate),
         first if rows else None,
-        np.packbits(own).tobytes() if own.any() else b"",
+        _packed(own),
+        late=_packed(late & keep),
     )
     return Batch(
         events=table if keep.all() else table.filter(pa.array(keep)),
@@ -122,12 +123,13 @@ def _late(checked: Checked, schema: DatasetSchema, watermark: datetime | None, r
     return mask
 
 
-def _exceptions(
-    reading: Reading, checked: Checked, event_ids: pa.Array, duplicate: Mask, late: Mask
-) -> dict[int, Receipt]:
+def _packed(mask: Mask) -> bytes:
+    return np.packbits(mask).tobytes() if mask.any() else b""
+
+
+def _exceptions(reading: Reading, checked: Checked, event_ids: pa.Array, duplicate: Mask) -> dict[int, Receipt]:
     statuses = dict.fromkeys(checked.refusals, ReceiptStatus.QUARANTINED)
     statuses |= dict.fromkeys(np.flatnonzero(duplicate).tolist(), ReceiptStatus.DUPLICATE)
-    statuses |= dict.fromkeys(np.flatnonzero(late).tolist(), ReceiptStatus.LATE)
     return {
         row: Receipt(row, status, event_ids[row].as_py(), reading.raw.line(row), checked.refusals.get(row))
         for row, status in sorted(statuses.items())

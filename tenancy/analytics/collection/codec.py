@@ -10,7 +10,7 @@ import orjson
 from tenancy.analytics.errors import IntegrityError
 from tenancy.analytics.types import Receipt, Receipts, ReceiptStatus, Refusal
 
-_VERSION = 1
+_VERSION = 2
 
 
 def encode(receipts: Receipts) -> bytes:
@@ -28,7 +28,7 @@ def encode(receipts: Receipts) -> bytes:
     ]
     first = None if receipts.first_id is None else f"{receipts.first_id:x}"
     later = [[row, f"{start:x}"] for row, start in receipts.later_ids.items()]
-    told = [_VERSION, receipts.rows, first, receipts.own_ids.hex(), exceptions, later]
+    told = [_VERSION, receipts.rows, first, receipts.own_ids.hex(), exceptions, later, receipts.late.hex()]
     return zlib.compress(orjson.dumps(told), level=1)
 
 
@@ -41,7 +41,7 @@ def decode(stored: bytes) -> Receipts:
     Raises IntegrityError for bytes that `encode` did not make.
     """
     try:
-        version, rows, first, own_ids, exceptions, later = orjson.loads(zlib.decompress(stored))
+        version, rows, first, own_ids, exceptions, later, late = orjson.loads(zlib.decompress(stored))
         if version != _VERSION:
             raise ValueError(f"version {version} is not {_VERSION}")
         receipts = [
@@ -54,6 +54,7 @@ def decode(stored: bytes) -> Receipts:
             first and int(first, 16),
             bytes.fromhex(own_ids),
             later_ids={row: int(start, 16) for row, start in later},
+            late=bytes.fromhex(late),
         )
     except (zlib.error, ValueError, TypeError) as error:
         raise IntegrityError("receipts of an idempotency key", str(error)) from None

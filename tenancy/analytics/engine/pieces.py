@@ -31,7 +31,6 @@ def merged(parts: Sequence[Receipts]) -> Receipts:
         return parts[0]
     exceptions: dict[int, Receipt] = {}
     starts: dict[int, int] = {}
-    bits: list[npt.NDArray[np.uint8]] = []
     start = 0
     for part in parts:
         for index, receipt in part.exceptions.items():
@@ -39,15 +38,24 @@ def merged(parts: Sequence[Receipts]) -> Receipts:
         if part.first_id is not None:
             starts[start] = part.first_id
         starts |= {start + row: first for row, first in part.later_ids.items()}
-        own = np.frombuffer(part.own_ids, dtype=np.uint8)
-        bits.append(np.unpackbits(own, count=part.rows) if part.own_ids else np.zeros(part.rows, np.uint8))
         start += part.rows
-    own_bits = np.concatenate(bits)
     return Receipts(
         rows=start,
         exceptions=exceptions,
         first_id=starts.pop(0, None),
-        own_ids=np.packbits(own_bits).tobytes() if own_bits.any() else b"",
+        own_ids=_joined([(part.own_ids, part.rows) for part in parts]),
         replayed=all(part.replayed for part in parts),
         later_ids=starts,
+        late=_joined([(part.late, part.rows) for part in parts]),
     )
+
+
+def _joined(masks: Sequence[tuple[bytes, int]]) -> bytes:
+    """One mask of all rows from the masks of the pieces and their numbers of rows; empty where no bit is set."""
+    if not any(mask for mask, _ in masks):
+        return b""
+    return np.packbits(np.concatenate([_bits(mask, rows) for mask, rows in masks])).tobytes()
+
+
+def _bits(mask: bytes, rows: int) -> npt.NDArray[np.uint8]:
+    return np.unpackbits(np.frombuffer(mask, np.uint8), count=rows) if mask else np.zeros(rows, np.uint8)

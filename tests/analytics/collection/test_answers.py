@@ -57,6 +57,14 @@ def test_an_event_far_behind_the_newest_is_stored_and_told_late(collect: Collect
     assert sink.table().num_rows == 3
 
 
+def test_a_late_batch_needs_no_receipt_object_a_row(collect: Collect) -> None:
+    collect({"timestamp": "2025-07-16T00:00:00Z"})
+    late = [{"timestamp": "2025-07-14T00:00:00Z", "event_id": f"e{row % 900}"} for row in range(1000)]
+    receipts = collect([*late, {"timestamp": "2025-07-14T00:00:00Z", "duration": "long"}])
+    assert receipts.counts() == {"accepted": 0, "duplicate": 100, "quarantined": 1, "late": 900}
+    assert sorted(receipts.exceptions) == list(range(900, 1001))
+
+
 def test_a_key_used_for_another_body_is_an_error(collect: Collect) -> None:
     collect({"duration": 1}, key="k")
     with pytest.raises(IdempotencyMismatchError, match="'k'"):
@@ -145,10 +153,11 @@ def test_receipts_survive_their_encoding() -> None:
         1: Receipt(1, ReceiptStatus.DUPLICATE, "a", 2),
         2: Receipt(2, ReceiptStatus.QUARANTINED, None, None, refusal),
     }
-    receipts = Receipts(9, exceptions, first_id=2**127 + 5, own_ids=b"\x80\x00", later_ids={4: 7})
+    receipts = Receipts(9, exceptions, first_id=2**127 + 5, own_ids=b"\x80\x00", later_ids={4: 7}, late=b"\x11\x80")
     kept = decode(encode(receipts))
     assert kept.replayed
     assert list(kept) == list(receipts)
+    assert kept.counts() == receipts.counts()
     assert kept.later_ids == receipts.later_ids
 
 

@@ -12,12 +12,19 @@ from tenancy.analytics.types import Receipt, Receipts, ReceiptStatus
 def receipts(draw: st.DrawFn) -> Receipts:
     rows = draw(st.integers(0, 20))
     own = draw(st.lists(st.booleans(), min_size=rows, max_size=rows))
+    statuses = draw(st.lists(st.sampled_from(ReceiptStatus), min_size=rows, max_size=rows))
     exceptions = {
-        index: Receipt(index, ReceiptStatus.DUPLICATE, f"e{index}", line=index + 1)
-        for index in draw(st.sets(st.integers(0, max(rows - 1, 0)), max_size=rows))
+        index: Receipt(index, status, f"e{index}", line=index + 1)
+        for index, status in enumerate(statuses)
+        if status in (ReceiptStatus.DUPLICATE, ReceiptStatus.QUARANTINED)
     }
+    late = [status is ReceiptStatus.LATE for status in statuses]
     first = draw(st.integers(1, 2**64)) if not all(own) or draw(st.booleans()) else None
-    return Receipts(rows, exceptions, first, np.packbits(own).tobytes() if any(own) else b"")
+    return Receipts(rows, exceptions, first, packed(own), late=packed(late))
+
+
+def packed(mask: list[bool]) -> bytes:
+    return np.packbits(mask).tobytes() if any(mask) else b""
 
 
 @given(st.lists(receipts(), min_size=1, max_size=6))
@@ -27,6 +34,7 @@ def test_every_row_of_a_piece_keeps_its_receipt_in_the_whole(parts: list[Receipt
     apart = [receipt for part in parts for receipt in part]
     assert [(r.status, r.event_id, r.line) for r in whole] == [(r.status, r.event_id, r.line) for r in apart]
     assert [receipt.index for receipt in whole] == list(range(len(apart)))
+    assert all(merged(parts).count(status) == sum(part.count(status) for part in parts) for status in ReceiptStatus)
 
 
 @given(st.lists(receipts(), min_size=2, max_size=6), st.data())
