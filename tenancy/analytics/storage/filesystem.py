@@ -6,7 +6,7 @@ import errno
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol
 
@@ -22,7 +22,7 @@ from tenancy.analytics.storage._sources import LocalSource, RemoteSource, Source
 from tenancy.analytics.storage._space import full_disk_is_an_error_of_ours
 from tenancy.analytics.storage._spool import SpooledFile
 from tenancy.analytics.storage._writer import EncryptedWriter, Sink
-from tenancy.analytics.storage.framing import HEADER_BYTES, FrameCipher, Header, plain_bytes
+from tenancy.analytics.storage.framing import HEADER_BYTES, TAG_BYTES, FrameCipher, Header, plain_bytes, stored_bytes
 from tenancy.analytics.storage.location import PROTOCOL, Location, relative
 
 if TYPE_CHECKING:
@@ -82,6 +82,17 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
             else:
                 # "create" is a conditional put where the store has it, as S3 does.
                 self._base.pipe_file(self._path(url), bytes(stored), mode="create")
+
+    def is_torn(self, url: str, plain_bytes: int) -> bool:
+        """Whether a file that was to hold `plain_bytes` was never written to its end.
+
+        It is shorter then, or, where the disk made it long before it filled it, there are zeros in place of its
+        last tag. Sixteen zeros are no tag but once in 2¹²⁸ files, so what was whole and damaged later is not torn.
+        """
+        with _named(url), closing(self._source(url)) as source:
+            if source.size != stored_bytes(plain_bytes):
+                return source.size < stored_bytes(plain_bytes)
+            return bytes(source.read(source.size - TAG_BYTES, TAG_BYTES)) == bytes(TAG_BYTES)
 
     def sweep(self, url: str) -> int:
         """Remove what writers that were killed left below the folder `url`; how many files that were.
@@ -181,8 +192,7 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
     def _reader(self, path: str) -> EncryptedReader:
         location = Location.parse(path)
         with _named(path):
-            target = self._path(path)
-            source: Source = LocalSource(target) if self._local else RemoteSource(self._base, target)
+            source = self._source(path)
         try:
             header = Header.decode(bytes(source.read(0, HEADER_BYTES)), location)
             try:
@@ -197,6 +207,10 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
         except BaseException:
             source.close()
             raise
+
+    def _source(self, path: str) -> Source:
+        target = self._path(path)
+        return LocalSource(target) if self._local else RemoteSource(self._base, target)
 
     def _writer(self, path: str) -> EncryptedWriter:
         location = Location.parse(path)

@@ -113,13 +113,14 @@ def test_maintenance_reaches_the_other_datasets_when_one_fails(place: Any, monke
         assert len(snapshot.segments) == 1
 
 
-def test_a_damaged_log_stops_its_own_dataset_and_no_other(place: Any) -> None:
+@pytest.mark.parametrize("which", ["in the middle", "newest"])
+def test_a_damaged_log_stops_its_own_dataset_and_no_other(place: Any, which: str) -> None:
     owner = place.take_over()
     for name in ("albums", "plays"):
         store = owner.create(place.schema.model_copy(update={"name": name}))
         for id in ("a", "b", "c"):
             store.append(Append(place.events([id]))).result()
-    victim = sorted(Path(place.root).glob("tenants/*/albums/wal/*"))[1]
+    victim = sorted(Path(place.root).glob("tenants/*/albums/wal/*"))[-1 if which == "newest" else 1]
     data = bytearray(victim.read_bytes())
     data[-1] ^= 1
     victim.write_bytes(data)

@@ -68,10 +68,13 @@ def test_an_object_cut_anywhere_is_an_error_that_names_it() -> None:
         decode(whole + b"\0", "wal/7")
 
 
-@given(st.integers(0, 99), st.integers(0, 9_999), st.integers(0, 99), st.integers(0, 9_999))
-def test_names_sort_as_positions_do(epoch: int, sequence: int, other_epoch: int, other: int) -> None:
-    a, b = WalPosition(epoch, sequence), WalPosition(other_epoch, other)
-    assert (object_name(a) < object_name(b)) == (a < b)
+places = st.builds(WalPosition, st.integers(0, 99), st.integers(0, 9_999))
+
+
+@given(st.lists(places, min_size=2, max_size=2, unique=True), st.integers(1), st.integers(1))
+def test_names_sort_as_positions_do(two: list[WalPosition], size: int, other_size: int) -> None:
+    a, b = two
+    assert (object_name(a, size) < object_name(b, other_size)) == (a < b)
 
 
 def test_objects_beyond_the_folded_position_are_replayed_in_order(place: Any) -> None:
@@ -99,8 +102,59 @@ def test_a_cut_last_object_is_passed_over_and_reported(place: Any, caplog: pytes
     with caplog.at_level(logging.WARNING):
         found = list(WriteAheadLog(place.fs, FOLDER, 2).replay(START))
     assert [position for position, _ in found] == positions[:2]
-    assert object_name(positions[2]) in caplog.text
+    assert path_of(place, positions[2]).name in caplog.text
     assert path_of(place, positions[2]).exists()
+
+
+def test_a_last_object_of_any_shorter_length_is_passed_over(place: Any) -> None:
+    log = WriteAheadLog(place.fs, FOLDER, 1)
+    positions = [log.write(one_batch(), rows(1, n), None) for n in range(2)]
+    victim = path_of(place, positions[1])
+    whole = victim.read_bytes()
+    for size in range(len(whole)):
+        victim.write_bytes(whole[:size])
+        found = [position for position, _ in WriteAheadLog(place.fs, FOLDER, 2).replay(START)]
+        assert found == positions[:1]
+
+
+def test_a_last_object_that_the_disk_lengthened_and_never_filled_is_passed_over(place: Any) -> None:
+    log = WriteAheadLog(place.fs, FOLDER, 1)
+    positions = [log.write(one_batch(200), rows(200, n), None) for n in range(2)]
+    victim = path_of(place, positions[1])
+    whole = victim.read_bytes()
+    assert len(whole) > 2048
+    for filled in (0, 512, 1024):
+        victim.write_bytes(whole[:filled].ljust(len(whole), b"\0"))
+        found = [position for position, _ in WriteAheadLog(place.fs, FOLDER, 2).replay(START)]
+        assert found == positions[:1]
+
+
+def test_a_bit_flipped_anywhere_in_the_last_object_is_an_error_that_names_it(place: Any) -> None:
+    log = WriteAheadLog(place.fs, FOLDER, 1)
+    positions = [log.write(one_batch(), rows(1, n), None) for n in range(2)]
+    victim = path_of(place, positions[1])
+    whole = victim.read_bytes()
+    for index in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[index] ^= 1 << index % 8
+        victim.write_bytes(flipped)
+        with pytest.raises(IntegrityError, match=victim.name):
+            list(WriteAheadLog(place.fs, FOLDER, 2).replay(START))
+
+
+@pytest.mark.parametrize("difference", [-1, 1])
+def test_a_last_object_under_a_name_of_another_length_is_not_read(place: Any, difference: int) -> None:
+    log = WriteAheadLog(place.fs, FOLDER, 1)
+    position = log.write(one_batch(), rows(1), None)
+    victim = path_of(place, position)
+    size = place.fs.info(f"{FOLDER}/{victim.name}")["size"]
+    victim.rename(victim.with_name(object_name(position, size + difference)))
+    replay = WriteAheadLog(place.fs, FOLDER, 2).replay(START)
+    if difference > 0:
+        assert list(replay) == []
+        return
+    with pytest.raises(IntegrityError):
+        list(replay)
 
 
 @pytest.mark.parametrize("epoch", [1, 2])
@@ -130,7 +184,7 @@ def test_a_damaged_object_in_the_middle_is_an_error_that_names_it(place: Any, da
         victim.write_bytes(path_of(place, positions[2]).read_bytes())
     else:
         victim.write_bytes(b"")
-    with pytest.raises(IntegrityError, match=object_name(positions[1])):
+    with pytest.raises(IntegrityError, match=victim.name):
         list(WriteAheadLog(place.fs, FOLDER, 2).replay(START))
 
 
@@ -165,7 +219,7 @@ def test_times_are_kept_to_the_microsecond() -> None:
 
 
 def path_of(place: Any, position: WalPosition) -> Path:
-    return Path(next(place.root.rglob(object_name(position))))
+    return Path(next(place.root.rglob(f"{position.epoch:010d}-{position.sequence:012d}-*.wal")))
 
 
 def cut(path: Path) -> None:
