@@ -200,7 +200,13 @@ class TenantStore:
 
     def _delete_dead(self) -> None:
         """Also after a crash: the list is in the catalog, written by the commit that made the files dead."""
-        gone = [url for url in self._catalog.dead_segments() if not self._needed(url) and self._deleted(url)]
+        dead = [url for url in self._catalog.dead_segments() if not self._needed(url)]
+        if not dead:
+            return
+        # Asked after the list was read: who takes over from here on never saw these files, while one that took
+        # over before may have made them dead itself and have queries that still read them.
+        self._owner.check()
+        gone = [url for url in dead if self._deleted(url)]
         if gone:
             self._catalog.forget_dead(gone)
             for store in list(self._stores.values()):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tenancy.analytics.errors import StorageFullError
+from tenancy.analytics.errors import StaleOwnerError, StorageFullError
 from tenancy.analytics.schema import DatasetSchema, FieldSpec, FieldType
 from tenancy.analytics.storage import compaction
 from tenancy.analytics.storage.append import Append, conform
@@ -172,6 +172,21 @@ def test_dead_files_are_deleted_after_a_crash(place: Any) -> None:
     owner.maintain()
     assert len(place.files("segments")) == 1
     assert sorted(place.ids(owner.dataset("plays"))) == ids
+
+
+def test_an_owner_that_is_over_deletes_no_file_that_a_query_of_the_new_one_reads(place: Any) -> None:
+    old = place.take_over()
+    old.create(place.schema)
+    new = place.take_over()
+    store = new.dataset("plays")
+    ids = filled(place, store)
+    with store.snapshot() as snapshot:
+        store.compact()
+        with pytest.raises(StaleOwnerError):
+            old.maintain()
+        assert sorted(read_rows(place.fs, snapshot.segments, snapshot.schema)["event_id"].to_pylist()) == ids
+    new.maintain()
+    assert len(place.files("segments")) == 1
 
 
 def test_the_version_stays_while_the_rows_do(place: Any) -> None:
