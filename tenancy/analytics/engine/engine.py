@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor, Future
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from tenancy.analytics.collection import DataCollector, Payload
 from tenancy.analytics.collection.sink import EventSink
@@ -21,7 +21,7 @@ from tenancy.analytics.engine.source import QueriedStore
 from tenancy.analytics.engine.stored_rows import StoredRows
 from tenancy.analytics.engine.tenant_config import TenantConfig
 from tenancy.analytics.errors import AnalyticsError, BackpressureError, StaleOwnerError
-from tenancy.analytics.query import QueryProcessor, QueryRequest, QueryResult, SemanticModel
+from tenancy.analytics.query import QueryRequest, QueryResult, SemanticModel
 from tenancy.analytics.schema import DatasetSchema
 from tenancy.analytics.storage.catalog import TenantCatalog
 from tenancy.analytics.storage.tenant_store import TenantStore
@@ -32,6 +32,9 @@ from tenancy.analytics.types import (
     dataset_name,
     quarantine_of,
 )
+
+if TYPE_CHECKING:
+    from tenancy.analytics.query import QueryProcessor
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -114,6 +117,8 @@ class AnalyticsEngine:
 
     @cached_property
     def _processor(self) -> QueryProcessor:
+        from tenancy.analytics.query import QueryProcessor  # with the first query, and not before
+
         resources = self._resources
         return QueryProcessor(self.tenant, self._queried, resources.duckdb(), lambda: self._model, resources.clock)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.engine.backing import Backing
 from tenancy.analytics.engine.threads import WorkerThreads
-from tenancy.analytics.query import DuckDBExecutor
+
+if TYPE_CHECKING:
+    from tenancy.analytics.query import DuckDBExecutor
 
 
 class HostResources:
@@ -30,7 +32,9 @@ class HostResources:
         return cls(config, Backing.open(config, time), time)
 
     def duckdb(self) -> DuckDBExecutor:
-        """The query engine, started by the first query: 27 MB that a tenant that only collects does without."""
+        """The query engine, imported and started by the first query: a tenant that only collects does without."""
+        from tenancy.analytics.query import DuckDBExecutor
+
         with self._lock:
             if self._duckdb is None:
                 self._duckdb = DuckDBExecutor(self.backing.filesystem, self.config.performance)

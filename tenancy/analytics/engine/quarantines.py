@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,10 +12,13 @@ import pyarrow.compute as pc
 from tenancy.analytics.collection import REPLAYED, DataCollector, pending
 from tenancy.analytics.engine.pieces import merged
 from tenancy.analytics.engine.stored_rows import StoredRows
-from tenancy.analytics.query import QueryProcessor, QueryResult
+from tenancy.analytics.query import QueryResult
 from tenancy.analytics.query.filters import MAX_VALUES
 from tenancy.analytics.schema import EVENT_ID, INGEST_TIME
 from tenancy.analytics.types import Receipts, quarantine_of
+
+if TYPE_CHECKING:
+    from tenancy.analytics.query import QueryProcessor
 
 _ERROR_CODE = "error_code"
 
