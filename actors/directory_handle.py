@@ -13,7 +13,7 @@ from ray.actor import ActorProxy
 from actors.answers import answer
 from actors.directory_actor import DirectoryActor, DirectoryServant
 from actors.placement import Sight, pauses
-from actors.tenant_directory import NAME, Placement
+from actors.tenant_directory import NAME, Placement, Sleep
 from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.errors import StaleOwnerError, UnavailableError
@@ -22,8 +22,6 @@ from tenancy.analytics.storage.catalog import TenantRecord
 T = TypeVar("T")
 
 _GRACE_S = 5.0
-
-Sleep = Callable[[float], Awaitable[None]]
 
 
 async def patiently(attempt: Callable[[], Awaitable[T]], patience_s: float, clock: Clock, sleep: Sleep) -> T:

@@ -78,6 +78,33 @@ def may_retire(sight: Sight, idle_seconds: float) -> bool:
     return sight.condition is not Condition.SILENT
 
 
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """Hosts of one tenant came to nothing, one after the other, and none has served since.
+
+    A host is a process, and to start one takes a core for a second or so; a cause that stays, such as a key
+    that is gone, must not cost more than that now and then, however many callers ask.
+    """
+
+    why: str
+    """What is known about the last one."""
+    pause_s: float
+    not_before: float
+    """When the next one may start, on the clock that measures."""
+
+
+def set_back(before: Setback | None, why: str, now: float, first_s: float = 0.1, most_s: float = 15.0) -> Setback:
+    """One more host came to nothing: the next may start at once, then after pauses that double up to `most_s`.
+
+    >>> set_back(None, "it died", now=7.0)
+    Setback(why='it died', pause_s=0.0, not_before=7.0)
+    >>> set_back(set_back(None, "it died", now=7.0), "it died again", now=8.0)
+    Setback(why='it died again', pause_s=0.1, not_before=8.1)
+    """
+    pause = 0.0 if before is None else min(max(before.pause_s * 2, first_s), most_s)
+    return Setback(why, pause, now + pause)
+
+
 def pauses(first_s: float = 0.01, most_s: float = 0.5) -> Iterator[float]:
     """Seconds to wait before each repetition of a call: none, then doubling up to `most_s`.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from ray.exceptions import RayError
 
 from actors.fleet import Fleet, RayFleet, TenantHostActor
-from actors.placement import Condition, Sight, Step, may_retire, pauses, when_asked
+from actors.placement import Condition, Setback, Sight, Step, may_retire, set_back, when_asked
 from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.engine import Backing, TenantConfig
@@ -22,6 +22,8 @@ from tenancy.analytics.storage.catalog import TenantRecord
 from tenancy.analytics.types import tenant_id
 
 NAME = "directory"
+
+Sleep = Callable[[float], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
 
@@ -48,12 +50,15 @@ class TenantDirectory:
         backing: Backing | None = None,
         fleet: Fleet | None = None,
         clock: Clock | None = None,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._config = config
         self._clock = clock or SystemClock()
         self._backing = backing or Backing.open(config, self._clock)
         self._fleet = fleet or RayFleet(config)
+        self._sleep = sleep
         self._placements: dict[str, Placement] = {}
+        self._setbacks: dict[str, Setback] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._users: defaultdict[str, int] = defaultdict(int)
 
@@ -64,9 +69,12 @@ class TenantDirectory:
     async def locate(self, tenant: str, doubted: int | None) -> Placement:
         """Where `tenant` is served. `doubted` is the epoch of a placement that did not answer.
 
-        However many callers ask, one host is started. Raises UnknownNameError with near matches, and
-        UnavailableError when no host could be brought up within `placement.call_timeout_seconds`.
+        However many callers ask, one host is started, and while hosts of the tenant fail, ever more rarely.
+        Raises UnknownNameError with near matches, and UnavailableError, saying why the last host failed, when
+        none could be brought up within `placement.call_timeout_seconds` or no other one may start until then.
         """
+        # Counted from here, so that callers who gave up while they waited in line do not start hosts for nobody.
+        deadline = self._clock.monotonic() + self._config.placement.call_timeout_seconds
         known = self._placements.get(tenant)
         if known is not None and (doubted is None or known.epoch > doubted):
             return known
@@ -74,8 +82,9 @@ class TenantDirectory:
             known = self._placements.get(tenant)
             if known is not None and (doubted is None or known.epoch > doubted):
                 return known
-            placement = await self._place(tenant)
+            placement = await self._place(tenant, deadline)
             self._placements[tenant] = placement
+            self._setbacks.pop(tenant, None)
             return placement
 
     async def register(self, tenant: str, settings: Mapping[str, Any] | None) -> TenantRecord:
@@ -96,6 +105,7 @@ class TenantDirectory:
         async with self._alone(tenant):
             await asyncio.to_thread(self._backing.catalog.tenant, tenant)  # raises where there is none
             self._placements.pop(tenant, None)
+            self._setbacks.pop(tenant, None)
             if tenant in await self._fleet.running():
                 await self._fleet.end(await self._fleet.start(tenant))
             await asyncio.to_thread(self._backing.erase, tenant)
@@ -140,16 +150,13 @@ class TenantDirectory:
             except (AnalyticsError, RayError):
                 _log.warning("idle tenants could not be retired; the next sweep tries again", exc_info=True)
 
-    async def _place(self, tenant: str) -> Placement:
+    async def _place(self, tenant: str, deadline: float) -> Placement:
         rows = await asyncio.to_thread(self._backing.catalog.tenant, tenant)
-        deadline = self._clock.monotonic() + self._config.placement.call_timeout_seconds
-        failure = "none could be started in time"
-        for pause in pauses():
-            await asyncio.sleep(pause)
-            if self._clock.monotonic() > deadline:
-                break
+        while True:
+            await self._turn(tenant, deadline)
             host = await self._fleet.start(tenant)
             sight = await self._fleet.look(tenant, host)
+            before = self._setbacks.get(tenant)
             match when_asked(sight, await asyncio.to_thread(rows.epoch)):
                 case Step.SERVE:
                     assert sight.epoch is not None
@@ -158,11 +165,21 @@ class TenantDirectory:
                     try:
                         return Placement(tenant, await self._fleet.open(tenant, host), host)
                     except UnavailableError as error:
-                        failure = error.reason
+                        why = error.reason
                 case Step.REPLACE:
-                    failure = sight.why or failure
+                    why = sight.why or (before.why if before else f"its host was {sight.condition}")
                     await self._fleet.end(host)
-        raise UnavailableError(f"the host of tenant {tenant!r}", failure)
+            self._setbacks[tenant] = set_back(before, why, self._clock.monotonic())
+
+    async def _turn(self, tenant: str, deadline: float) -> None:
+        """Wait until a host of `tenant` may be started. Raises UnavailableError when that is after `deadline`."""
+        setback = self._setbacks.get(tenant)
+        now = self._clock.monotonic()
+        if max(now, setback.not_before if setback else now) > deadline:
+            why = setback.why if setback else "none could be started in time"
+            raise UnavailableError(f"the host of tenant {tenant!r}", why)
+        if setback is not None:
+            await self._sleep(max(0.0, setback.not_before - now))
 
     @asynccontextmanager
     async def _alone(self, tenant: str) -> AsyncIterator[None]:

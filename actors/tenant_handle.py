@@ -10,9 +10,9 @@ from uuid import uuid4
 from ray import ObjectRef
 
 from actors.answers import answer
-from actors.directory_handle import DirectoryHandle, Sleep, patiently
+from actors.directory_handle import DirectoryHandle, patiently
 from actors.fleet import TenantHostActor
-from actors.tenant_directory import Placement
+from actors.tenant_directory import Placement, Sleep
 from actors.tenant_host import HostStatus
 from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.collection import Payload

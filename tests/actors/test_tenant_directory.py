@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from actors.tenant_directory import TenantDirectory
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.engine import Backing
 from tenancy.analytics.errors import ConfigurationError, ConflictError, UnavailableError, UnknownNameError
+from tenancy.analytics.testing import ManualClock
 
 
 @dataclass(eq=False)
@@ -23,6 +25,7 @@ class Host:
     epoch: int | None = None
     idle_s: float = 0.0
     dies_opening: bool = False
+    why: str = ""
 
 
 class HostsInMemory:
@@ -33,18 +36,21 @@ class HostsInMemory:
         self.hosts: dict[str, Host] = {}
         self.started: list[Host] = []
         self.die_opening = 0
+        self.fail_making = ""
 
     async def start(self, tenant: str) -> TenantHostActor:
         await asyncio.sleep(0)
         if tenant not in self.hosts:
             self.hosts[tenant] = Host(tenant, dies_opening=len(self.started) < self.die_opening)
+            if self.fail_making:
+                self.hosts[tenant].condition, self.hosts[tenant].why = Condition.DEAD, self.fail_making
             self.started.append(self.hosts[tenant])
         return cast("TenantHostActor", self.hosts[tenant])
 
     async def look(self, _tenant: str, host: TenantHostActor) -> Sight:
         seen = cast("Host", host)
         await asyncio.sleep(0)
-        return Sight(seen.condition, seen.epoch, seen.idle_s)
+        return Sight(seen.condition, seen.epoch, seen.idle_s, why=seen.why)
 
     async def open(self, tenant: str, host: TenantHostActor) -> int:
         opened = cast("Host", host)
@@ -161,6 +167,72 @@ async def test_a_host_that_never_opens_is_an_error_that_says_why(
 
     with pytest.raises(UnavailableError, match=r"'tenant_001' is not available \(it died\)"):
         await TenantDirectory(config.model_copy(update={"placement": hasty}), backing, fleet).locate("tenant_001", None)
+
+
+@dataclass(eq=False)
+class Failing:
+    """A directory on a clock that only its own pauses move, while no host can be made."""
+
+    directory: TenantDirectory
+    fleet: HostsInMemory
+    clock: ManualClock
+    pauses: list[float]
+
+    async def refused(self) -> None:
+        with pytest.raises(UnavailableError, match=r"'tenant_001' is not available \(KeyError: 'no such key'\)"):
+            await self.directory.locate("tenant_001", None)
+
+
+@pytest.fixture
+def failing(config: AnalyticsConfig, backing: Backing, fleet: HostsInMemory) -> Failing:
+    clock, paused = ManualClock(), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        paused.append(seconds)
+        clock.advance(timedelta(seconds=seconds))
+
+    fleet.fail_making = "KeyError: 'no such key'"
+    hasty = config.model_copy(update={"placement": config.placement.model_copy(update={"call_timeout_seconds": 30.0})})
+    return Failing(TenantDirectory(hasty, backing, fleet, clock, sleep), fleet, clock, paused)
+
+
+async def test_hosts_that_cannot_be_made_are_started_after_growing_pauses(failing: Failing) -> None:
+    await failing.refused()
+
+    assert failing.pauses == pytest.approx([0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8])
+    assert len(failing.fleet.started) == 10
+
+
+async def test_callers_who_ask_again_do_not_make_failing_hosts_start_more_often(failing: Failing) -> None:
+    await failing.refused()
+    began, started = failing.clock.monotonic(), len(failing.fleet.started)
+
+    for _ in range(300):
+        await failing.refused()
+        failing.clock.advance(timedelta(seconds=0.5))
+
+    pauses = failing.pauses[started - 1 :]
+    assert 12.8 < max(pauses) <= 15.0
+    assert len(failing.fleet.started) - started <= (failing.clock.monotonic() - began) / 15.0 + 1
+
+
+async def test_callers_who_waited_in_line_too_long_start_no_host(failing: Failing) -> None:
+    await asyncio.gather(*(failing.refused() for _ in range(20)))
+
+    assert len(failing.fleet.started) == 10
+    assert failing.clock.monotonic() <= 30.0
+
+
+async def test_a_host_that_serves_makes_the_setbacks_before_it_forgotten(failing: Failing) -> None:
+    await failing.refused()
+    failing.fleet.fail_making = ""
+    failing.clock.advance(timedelta(seconds=15))
+    first = await failing.directory.locate("tenant_001", None)
+    failing.fleet.hosts["tenant_001"].condition = Condition.DEAD
+    failing.pauses.clear()
+
+    assert (await failing.directory.locate("tenant_001", first.epoch)).epoch == first.epoch + 1
+    assert sum(failing.pauses) == 0.0
 
 
 async def test_an_unknown_tenant_gets_near_matches_and_no_host(
