@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from tenancy.analytics.clock import Clock
 from tenancy.analytics.config import StorageConfig
-from tenancy.analytics.errors import AnalyticsError, BackpressureError, ConflictError
+from tenancy.analytics.errors import AnalyticsError, BackpressureError, ConflictError, StorageFullError
 from tenancy.analytics.schema import EVENT_TIME, DatasetSchema, quarantine_schema
 from tenancy.analytics.storage._ids import SegmentIds
 from tenancy.analytics.storage._wal_format import LogBatch
@@ -252,8 +252,9 @@ class DatasetStore:
     def recover(self) -> int:
         """Take over from earlier owners: replay what they acknowledged and did not flush; returns the rows.
 
-        Reads one object of the log at a time, and flushes when there is enough. Raises IntegrityError, naming
-        it, for a damaged object that is not the last one.
+        Reads one object of the log at a time, and flushes when there is enough. On a full disk the rows stay in
+        the buffer and in the log, to be read now and flushed once there is room; StorageFullError is raised only
+        where they are more than the buffer may hold. Raises IntegrityError for a damaged object, naming it.
         """
         self._maintenance.sweep()
         name = self.schema.name
@@ -271,11 +272,11 @@ class DatasetStore:
                 self._maintenance.logged = position
             replayed = True
             if self.due(self._clock.now()):
-                self.flush()
+                self._flush_recovered()
         if replayed:
             with self._lock:
                 self._maintenance.logged = WalPosition(self._owner.epoch, 0)
-            self.flush()
+            self._flush_recovered()
         else:
             self._log.forget(folded)
         return rows
@@ -286,10 +287,24 @@ class DatasetStore:
         if not self._owner.over:
             self.flush()
 
+    def _flush_recovered(self) -> None:
+        room = self._live.bytes + self._refused.bytes <= self._unflushed_limit
+        if room and self._maintenance.failing:
+            return  # trying it after every object would write the whole buffer as often
+        try:
+            self.flush()
+        except StorageFullError as error:
+            if not room:
+                raise
+            _log.warning("recovered rows of dataset %r wait to be flushed: %s", self.schema.name, error)
+
+    @property
+    def _unflushed_limit(self) -> int:
+        return UNFLUSHED_LIMIT * self._config.flush_bytes
+
     def _admit(self) -> None:
-        limit = UNFLUSHED_LIMIT * self._config.flush_bytes
-        if self._live.bytes + self._refused.bytes + self.pending_bytes > limit:
-            raise BackpressureError(self._catalog.tenant, "unflushed_bytes", limit, 1.0)
+        if self._live.bytes + self._refused.bytes + self.pending_bytes > self._unflushed_limit:
+            raise BackpressureError(self._catalog.tenant, "unflushed_bytes", self._unflushed_limit, 1.0)
 
     def _write(self, batches: Sequence[_Batch]) -> None:
         """One group: durable, fenced, visible."""

@@ -228,6 +228,49 @@ def test_a_flush_that_finds_no_space_is_made_later(place: Any, monkeypatch: pyte
     assert heir.recall("key") == answer(place)
 
 
+def test_what_is_recovered_on_a_full_disk_is_read_at_once_and_flushed_later(
+    place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = place.plays()
+    store.claim(["a"])
+    store.append(Append(place.events(["a"]), ("a",), None, answer(place))).result()
+    for id in ("b", "c"):
+        store.append(Append(place.events([id]))).result()
+    tries: list[str] = []
+
+    def full_again(*arguments: Any) -> None:
+        tries.append(arguments[2])
+        full()
+
+    monkeypatch.setattr(maintenance, "write_segment", full_again)
+    for owner in (1, 2):  # the second follows one that never could flush
+        heir = place.take_over(flush_rows=1)
+        plays = heir.dataset("plays")
+        assert len(tries) == owner  # not once for every object
+        assert place.ids(plays) == ["a", "b", "c"]
+        assert plays.claim(["a"]).tolist() == [True]
+        assert plays.recall("key") == answer(place)
+    with pytest.raises(StorageFullError):
+        heir.maintain()
+    monkeypatch.undo()
+    heir.maintain()
+    assert place.files("wal") == []
+    assert place.ids(plays) == place.ids(place.take_over().dataset("plays")) == ["a", "b", "c"]
+
+
+def test_a_full_disk_ends_a_recovery_of_more_than_the_buffer_may_hold(
+    place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = place.plays()
+    for start in range(0, 400, 100):
+        store.append(Append(place.events([str(id) for id in range(start, start + 100)]))).result()
+    monkeypatch.setattr(maintenance, "write_segment", full)
+    with pytest.raises(StorageFullError):
+        place.take_over(flush_bytes=1024)
+    monkeypatch.undo()
+    assert len(place.ids(place.take_over(flush_bytes=1024).dataset("plays"))) == 400
+
+
 def test_a_commit_whose_outcome_is_not_known_is_repeated_and_not_made_twice(place: Any) -> None:
     rows = place.catalog.tenant("tenant_001")
     store = place.take_over_through(place.fs, rows).create(place.schema)
