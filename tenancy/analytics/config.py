@@ -6,17 +6,21 @@ variables (`TENANCY_<SECTION>__<KEY>`, as `TENANCY_STORAGE__ROOT`), validated to
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 
 from tenancy.analytics.errors import ConfigurationError, near
 
 ENVIRONMENT_PREFIX = "TENANCY_"
+
+_HIDDEN = "…"
 
 
 class _Section(BaseModel):
@@ -76,7 +80,7 @@ class StorageConfig(_Section):
     root: str = ".tenancy"
     """A folder, or any URL that fsspec opens (`s3://bucket/prefix`)."""
     storage_options: Mapping[str, Any] = Field(default_factory=dict)
-    """Passed to fsspec with `root`."""
+    """Passed to fsspec with `root`; a JSON object where it comes from the environment. Not shown in messages."""
     catalog_url: SecretStr | None = None
     """A SQLAlchemy URL; SQLite below `root` where none is given."""
     wal_linger_ms: float = Field(default=2.0, ge=0)
@@ -89,6 +93,11 @@ class StorageConfig(_Section):
     """or when its oldest row has waited so long."""
     segment_target_bytes: int = Field(default=128 * 1024 * 1024, ge=1024)
     """The size that compaction merges small segments towards."""
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            # Credentials are among them as often as not.
+            yield name, dict.fromkeys(value, _HIDDEN) if name == "storage_options" else value
 
 
 class SecurityConfig(_Section):
@@ -142,13 +151,14 @@ did you mean 'query_timeout_seconds'?
         """Settings from a dictionary or a YAML file, over those of the environment, over the defaults.
 
         A config that is one already is returned as it is. Raises ConfigurationError that names the setting,
-        its value, and the nearest known key.
+        its value unless that may be a secret, and the nearest known key; also for a file that cannot be read.
         """
         if isinstance(given, AnalyticsConfig):
             return given
         if isinstance(given, str | Path):
-            given = yaml.safe_load(Path(given).read_text()) or {}
-        settings = _from_environment(os.environ if environment is None else environment)
+            given = _from_file(Path(given))
+        surroundings = _from_environment(os.environ if environment is None else environment)
+        settings: dict[str, Any] = dict(surroundings)
         for section, values in (given or {}).items():
             if isinstance(values, Mapping):
                 settings[section] = {**settings.get(section, {}), **values}
@@ -157,7 +167,7 @@ did you mean 'query_timeout_seconds'?
         try:
             return cls.model_validate(settings)
         except ValidationError as error:
-            raise _explained(error) from None
+            raise _explained(error, surroundings) from None
 
     def anchored(self) -> AnalyticsConfig:
         """These settings with relative folders made absolute: for another process, which may run elsewhere."""
@@ -172,23 +182,77 @@ did you mean 'query_timeout_seconds'?
         )
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    settings: dict[str, Any] = {}
+def _from_file(path: Path) -> Mapping[str, Any]:
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError("settings", str(path), f"it cannot be read ({error.strerror})") from error
+    except yaml.MarkedYAMLError as error:
+        # YAML's own message quotes the line, which may hold a password.
+        where = "" if error.problem_mark is None else f"; see line {error.problem_mark.line + 1}"
+        raise ConfigurationError("settings", str(path), f"it is not YAML{where}") from None
+    except (yaml.YAMLError, ValueError):  # not text, or a date that is none
+        raise ConfigurationError("settings", str(path), "it is not YAML in UTF-8") from None
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise ConfigurationError("settings", str(path), "let the file be a mapping of sections, as 'storage:'")
+    return found
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    settings: dict[str, dict[str, Any]] = {}
     for name, value in environment.items():
+        # Two underscores make a setting, so `TENANCY_MASTER_KEY` is none.
         section, separator, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
         if name.startswith(ENVIRONMENT_PREFIX) and separator:
-            settings.setdefault(section, {})[key] = value
+            settings.setdefault(section, {})[key] = _object(name, value) if _is_mapping(section, key) else value
     return settings
 
 
-def _explained(error: ValidationError) -> ConfigurationError:
+def _is_mapping(section: str, key: str) -> bool:
+    settings = _settings_of([section])
+    return key in settings and get_origin(settings[key].annotation) is Mapping
+
+
+def _object(name: str, text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ConfigurationError(name, _HIDDEN, """give a JSON object, as '{"anon": true}'""")
+    return found
+
+
+def _explained(error: ValidationError, surroundings: Mapping[str, Mapping[str, Any]]) -> ConfigurationError:
     first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
-    if first["type"] != "extra_forbidden":
-        return ConfigurationError(".".join(path), first["input"], first["msg"])
-    section: type[BaseModel] = AnalyticsConfig
-    for part in path[:-1]:
-        section = type(section.model_fields[part].default)
-    known = section.model_fields
+    path = [str(part) for part in first["loc"]][:2]
+    unknown = first["type"] == "extra_forbidden"
+    foreign = unknown and path[-1] in surroundings.get(path[0], {})
+    shown = _HIDDEN if foreign or _may_be_secret(path, first["input"], unknown) else first["input"]
+    if not unknown:
+        return ConfigurationError(".".join(path), shown, first["msg"])
+    known = _settings_of(path[:-1])
     close = near(path[-1], known) or tuple(known)
-    return ConfigurationError(".".join(path), first["input"], f"did you mean {' or '.join(map(repr, close))}?")
+    return ConfigurationError(".".join(path), shown, f"did you mean {' or '.join(map(repr, close))}?")
+
+
+def _may_be_secret(path: list[str], value: object, unknown: bool) -> bool:
+    """A mapping may be a misspelt section, and an unknown key of `storage` one that holds credentials."""
+    return (
+        path[0] == "security"
+        or path in (["storage", "storage_options"], ["storage", "catalog_url"])
+        or (path[0] == "storage" and unknown)
+        or isinstance(value, Mapping | list | tuple)
+    )
+
+
+def _settings_of(path: list[str]) -> Mapping[str, FieldInfo]:
+    """The settings of the section that `path` names, of the root where it is empty; none of an unknown one."""
+    section: type[BaseModel] = AnalyticsConfig
+    for part in path:
+        if part not in section.model_fields:
+            return {}
+        section = type(section.model_fields[part].default)
+    return section.model_fields

@@ -1,6 +1,7 @@
 """Settings are read in one place, and a wrong one is named with what was probably meant."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,70 @@ def test_a_yaml_file_is_read(tmp_path: Path) -> None:
 def test_the_catalog_url_keeps_its_password_to_itself() -> None:
     config = AnalyticsConfig.load({"storage": {"catalog_url": "postgresql://u:hunter2@db/t"}}, {})
     assert "hunter2" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("given", "environment"),
+    [
+        (None, {"TENANCY_SECURITY__MASTER_KEY": "hunter2"}),
+        (None, {"TENANCY_PERFORMANCE__PASSWORD": "hunter2"}),
+        (None, {"TENANCY_SECRETS__KEY": "hunter2"}),
+        (None, {"TENANCY_STORAGE__STORAGE_OPTIONS": "hunter2"}),
+        (None, {"TENANCY_STORAGE__STORAGE_OPTIONS": '["hunter2"]'}),
+        ({"security": {"master_key": "hunter2"}}, {}),
+        ({"security": {"key_provider": "hunter2"}}, {}),
+        ({"security": "hunter2"}, {}),
+        ({"secrity": {"master_key": "hunter2"}}, {}),
+        ({"storage": {"storage_options": "hunter2"}}, {}),
+        ({"storage": {"storage_options": {("hunter2",): 1}}}, {}),
+        ({"storage": {"storge_options": {"secret": "hunter2"}}}, {}),
+        ({"storage": {"catalog_ulr": "postgresql://u:hunter2@db/t"}}, {}),
+        ({"storage": {"catalog_url": ["postgresql://u:hunter2@db/t"]}}, {}),
+    ],
+)
+def test_what_may_be_a_secret_is_in_no_message(given: dict[str, Any] | None, environment: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match="…") as caught:
+        AnalyticsConfig.load(given, environment)
+    assert "hunter2" not in f"{caught.value} {caught.value!r}"
+
+
+def test_the_master_key_is_no_setting() -> None:
+    assert AnalyticsConfig.load(None, {"TENANCY_MASTER_KEY": "hunter2"}) == AnalyticsConfig()
+
+
+def test_options_of_the_storage_are_json_in_the_environment_and_are_not_shown() -> None:
+    config = AnalyticsConfig.load(None, {"TENANCY_STORAGE__STORAGE_OPTIONS": '{"secret": "hunter2", "anon": false}'})
+    assert config.storage.storage_options == {"secret": "hunter2", "anon": False}
+    assert "hunter2" not in f"{config!r} {config}"
+    assert "secret" in repr(config.storage)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file"),
+        (b"storage:\n  root: *hunter2\n", "not YAML; see line 2"),
+        (b"storage: {\n", "not YAML"),
+        (b"\xff\xfe\xff", "not YAML in UTF-8"),
+        (b"at: 2024-13-45\n", "not YAML"),
+        (b"- storage\n", "mapping of sections"),
+        (b"storage\n", "mapping of sections"),
+    ],
+)
+def test_a_file_that_is_no_settings_is_an_error_that_names_it(tmp_path: Path, content: bytes | None, said: str) -> None:
+    path = tmp_path / "config.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        AnalyticsConfig.load(path, {})
+    assert str(path) in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_file_with_nothing_in_it_is_the_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("# nothing yet\n")
+    assert AnalyticsConfig.load(path, {}) == AnalyticsConfig()
 
 
 def test_folders_for_another_process_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
