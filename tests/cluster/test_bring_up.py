@@ -60,8 +60,8 @@ def test_applications_are_added_to_a_ray_that_runs_and_only_they_are_taken_away(
     with Dashboard(record.dashboard) as dashboard:
         assert set(dashboard.applications()) == {"query", "ingest", "second"}
         down(tmp_path / "run")
-        running = {name for name, each in dashboard.applications().items() if each["status"] == "RUNNING"}
-        assert running == {"query", "ingest"}
+        assert set(dashboard.applications()) == {"query", "ingest"}
+        dashboard.await_running(("query", "ingest"), 60.0)
     assert httpx.get(f"{service.url}/readyz").status_code == 200
 
 
