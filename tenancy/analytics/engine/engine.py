@@ -168,7 +168,7 @@ class AnalyticsEngine:
 
     async def model(self) -> str:
         """The semantic model as YAML; empty where only conventions hold."""
-        return self._model.to_yaml()
+        return await self._run(self._resources.threads.asking, self._model_text)
 
     async def set_model(self, text: str) -> int:
         """Make YAML (or JSON) text the semantic model, for every query from now on; returns its version.
@@ -268,9 +268,11 @@ class AnalyticsEngine:
             raise StaleOwnerError(self.tenant, self.epoch, current)
 
     def _explain(self, request: QueryRequest | Mapping[str, Any]) -> str:
+        self._check_owner()
         return self._processor.explain(request)
 
     def _datasets(self) -> list[DatasetInfo]:
+        self._check_owner()
         return [self._info(schema) for schema in self._queried.datasets()]
 
     def _info(self, schema: DatasetSchema) -> DatasetInfo:
@@ -289,9 +291,13 @@ class AnalyticsEngine:
         dataset_name(schema.name)
         return self._store.create(schema).schema
 
+    def _model_text(self) -> str:
+        self._check_owner()
+        return self._model.to_yaml()
+
     def _set_model(self, text: str) -> int:
         model = SemanticModel.from_yaml(text)
-        version = self._rows.save_model(text)
+        version = self._rows.save_model(text, self.epoch)
         self._model = model
         return version
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,23 @@ async def test_an_owner_that_was_replaced_refuses_events_and_answers(opened: Ope
     with pytest.raises(StaleOwnerError):
         await old.declare(DatasetSchema(name="plays"))
     assert await count(new) == 2
+
+
+async def test_what_a_replaced_owner_is_asked_or_told_is_left_to_the_new_one(opened: Open) -> None:
+    old = opened()
+    new = opened()
+    model = await new.model()
+
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: old.set_model("default: plays"),
+        old.model,
+        old.datasets,
+        lambda: old.explain(COUNT),
+    ]
+    for call in calls:
+        with pytest.raises(StaleOwnerError):
+            await call()
+    assert (await new.model(), await opened().model()) == (model, model)
 
 
 async def test_maintenance_ends_when_the_engine_is_fenced_off(opened: Open) -> None:

@@ -93,8 +93,8 @@ class TenantCatalog:
         row = self._newest_model()
         return 0 if row is None else row.version
 
-    def save_model(self, text: str) -> int:
-        """Keep `text` as the semantic model; returns its version, the present one when nothing changed."""
+    def save_model(self, text: str, epoch: int) -> int:
+        """Keep `text` as the semantic model; returns its version, the present one when nothing changed. Fenced."""
 
         def work(scoped: Scoped) -> int:
             newest = scoped.first(models, order_by=[models.c.version.desc()])
@@ -104,7 +104,7 @@ class TenantCatalog:
             scoped.insert(models, [{"version": version, "text": text, "created_at": self._now()}])
             return int(version)
 
-        return self._write(work)
+        return self._write(work, epoch)
 
     def segments(self, dataset: str) -> list[Segment]:
         """The live segments of `dataset`, in order of id, which is the order they were made in."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from tenancy.analytics.errors import StaleOwnerError
 from tenancy.analytics.schema import DatasetSchema, FieldSpec, FieldType
 from tenancy.analytics.storage.catalog import TenantCatalog
 from tenancy.analytics.types import DatasetKind
@@ -31,8 +34,17 @@ def test_a_schema_gets_a_version_for_each_change_and_none_for_saving_it_again(ro
 
 def test_a_model_gets_a_version_for_each_change(rows: TenantCatalog) -> None:
     assert (rows.model(), rows.model_version()) == (None, 0)
-    assert [rows.save_model(text) for text in ("a: 1", "a: 1", "a: 2", "a: 1")] == [1, 1, 2, 3]
+    epoch = rows.raise_epoch()
+    assert [rows.save_model(text, epoch) for text in ("a: 1", "a: 1", "a: 2", "a: 1")] == [1, 1, 2, 3]
     assert (rows.model(), rows.model_version()) == ("a: 1", 3)
+
+
+def test_an_owner_that_was_replaced_leaves_the_model_of_the_next_one(rows: TenantCatalog) -> None:
+    old, new = rows.raise_epoch(), rows.raise_epoch()
+    rows.save_model("a: 1", new)
+    with pytest.raises(StaleOwnerError):
+        rows.save_model("a: 2", old)
+    assert (rows.model(), rows.model_version()) == ("a: 1", 1)
 
 
 def test_a_source_goes_on_where_it_was_last_saved(rows: TenantCatalog) -> None:

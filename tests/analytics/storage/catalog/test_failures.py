@@ -71,9 +71,9 @@ def test_a_full_disk_is_storage_full_and_changes_nothing(tmp_path: Path) -> None
         with closing(Catalog(url)) as full:
             rows = full.tenant("tenant_001")
             with pytest.raises(StorageFullError, match=r"catalog\.db"):
-                rows.save_model("x" * 1_000_000)
+                rows.save_model("x" * 1_000_000, 0)
             assert rows.model() is None
-            assert rows.save_model("small") == 1, "it goes on where there is room"
+            assert rows.save_model("small", 0) == 1, "it goes on where there is room"
     finally:
         sa.event.remove(sa.Pool, "connect", limit)
 
@@ -104,11 +104,11 @@ def test_a_writer_that_does_not_end_makes_others_unavailable_but_not_readers(
         with closing(sqlite3.connect(tmp_path / "catalog.db", isolation_level=None)) as writer:
             writer.execute("BEGIN IMMEDIATE")
             with pytest.raises(UnavailableError, match="locked"):
-                rows.save_model("a")
+                rows.save_model("a", 0)
             assert rows.epoch() == 0
             assert rows.model() is None
             writer.execute("COMMIT")
-        assert rows.save_model("a") == 1
+        assert rows.save_model("a", 0) == 1
 
 
 def test_contention_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ class Step:
                 fields = {f"f{self.id}": FieldSpec(type=FieldType.STRING)}
                 rows.save_dataset(DatasetSchema(name=self.dataset, fields=fields), epoch)
             case "model":
-                rows.save_model(f"model {self.number}")
+                rows.save_model(f"model {self.number}", epoch)
             case "add":
                 new = Segment(self.id, f"{self.dataset}/{self.id}", self.number, 1, None, when, {})
                 record = IdempotencyRecord(self.id, b"f", bytes([self.number]), when)
@@ -126,7 +126,7 @@ CALLS: dict[str, Callable[[TenantCatalog], object]] = {
     "raise_epoch": lambda rows: rows.raise_epoch(),
     "record": lambda rows: rows.record(),
     "save_dataset": lambda rows: Step("schema", "plays", "1", 1).take(rows),
-    "save_model": lambda rows: rows.save_model("a: 1"),
+    "save_model": lambda rows: rows.save_model("a: 1", rows.epoch()),
     "save_source_offset": lambda rows: rows.save_source_offset("1", "2"),
     "segments": lambda rows: rows.segments("plays"),
     "source_offset": lambda rows: rows.source_offset("1"),

@@ -75,7 +75,7 @@ def test_handles_of_a_deleted_tenant_say_that_it_is_gone(catalog: Catalog, rows:
         rows.epoch,
         rows.record,
         rows.raise_epoch,
-        lambda: rows.save_model("{}"),
+        lambda: rows.save_model("{}", epoch),
         lambda: rows.save_source_offset("s", "1"),
         lambda: rows.save_dataset(DatasetSchema(name="plays"), epoch),
         lambda: rows.commit(Change("plays"), epoch),
