@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -60,6 +60,25 @@ def batches(path: Path, batch_rows: int, start: int = 0) -> Iterator[Batch]:
     if form in (".parquet", ".pq") and compression is None:
         return _tables(_parquet(path), batch_rows, start, path)
     raise UnsupportedMediaError(path.name, (".ndjson", ".jsonl", ".csv", ".parquet"))
+
+
+def halves(batch: Batch) -> tuple[Batch, Batch]:
+    """A batch of two rows or more as two, of which the first has the fewer rows where they are not alike."""
+    middle = batch.rows // 2
+    first: bytes
+    second: bytes
+    if batch.content_type == NDJSON:
+        lines = batch.body.split(b"\n", middle)
+        second = lines.pop()
+        first = b"\n".join(lines) + b"\n"
+    else:
+        with pa.ipc.open_stream(batch.body) as stream:
+            table = stream.read_all()
+        first, second = _stream(table.slice(0, middle)), _stream(table.slice(middle))
+    return (
+        replace(batch, rows=middle, body=first),
+        replace(batch, start=batch.start + middle, rows=batch.rows - middle, body=second),
+    )
 
 
 def _lines(path: Path, compression: str | None, batch_rows: int, start: int) -> Iterator[Batch]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.ingestion import Batch, Offset, batches, fingerprint
+from cluster.ingestion import Batch, Offset, batches, fingerprint, halves
 from tenancy.analytics.errors import ConflictError, InvalidRequestError, UnsupportedMediaError
 
 ROWS = 2_500
@@ -74,6 +74,15 @@ def test_a_resumed_load_cuts_the_same_batches(make: Callable[[Path], Path], tmp_
     assert list(batches(path, 400, start=ROWS)) == []
 
 
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("rows", [2, 401])
+def test_halves_hold_every_row_once_in_order(make: Callable[[Path], Path], rows: int, tmp_path: Path) -> None:
+    whole = list(batches(make(tmp_path), rows))[1]
+    first, second = halves(whole)
+    assert (first.start, first.rows, second.start, second.rows) == (rows, rows // 2, rows + rows // 2, -(-rows // 2))
+    assert (len(ids([first])), ids([first, second])) == (rows // 2, ids([whole]))
+
+
 def test_blank_lines_are_counted_so_that_line_numbers_are_those_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "rows.ndjson"
     path.write_text('{"id":1}\n\n{"id":2}')
@@ -114,12 +123,12 @@ def test_another_content_is_another_source(tmp_path: Path) -> None:
     assert len(fingerprint(one)) == 32
 
 
-@given(rows=st.integers(0, 2**60), batch_rows=st.integers(1, 2**30))
-def test_an_offset_survives_being_text(rows: int, batch_rows: int) -> None:
-    assert Offset.parse(str(Offset(rows, batch_rows))) == Offset(rows, batch_rows)
+@given(rows=st.integers(0, 2**60), batch_rows=st.integers(1, 2**30), until=st.integers(0, 2**60))
+def test_an_offset_survives_being_text(rows: int, batch_rows: int, until: int) -> None:
+    assert Offset.parse(str(Offset(rows, batch_rows, until))) == Offset(rows, batch_rows, until)
 
 
-@pytest.mark.parametrize("text", ["", "rows:1", "rows:a:b", "bytes:1:2", "rows:-1:5"])
+@pytest.mark.parametrize("text", ["", "rows:1:2", "rows:a:b:c", "bytes:1:2:3", "rows:-1:5:9"])
 def test_an_offset_of_somebody_else_is_not_touched(text: str) -> None:
     with pytest.raises(ConflictError):
         Offset.parse(text)

@@ -91,6 +91,18 @@ def test_tenants_come_and_go(tenancy: Run, tenant: str) -> None:
     assert tenant not in tenancy("tenant", "list").stdout
 
 
+def test_a_configuration_is_read_as_the_model_is(tenancy: Run, tmp_path: Path) -> None:
+    config = tmp_path / "settings.yaml"
+    config.write_text("model: {datasets: {plays: {joins: [{dataset: songs, on: song_id}]}}}")
+    name = f"cli-{uuid4().hex[:8]}"
+    created = tenancy("tenant", "create", name, "--config", str(config))
+    assert created.returncode == 0, created.stderr
+    config.write_text("datasets: [\n")
+    refused = tenancy("tenant", "create", name, "--config", str(config))
+    assert refused.returncode == 2
+    assert "settings.yaml line 2, column 1" in refused.stderr
+
+
 def test_deleting_asks_first(tenancy: Run, tenant: str) -> None:
     assert tenancy("tenant", "delete", tenant, given="n\n").returncode != 0
     assert tenant in tenancy("tenant", "list").stdout
@@ -155,7 +167,7 @@ def test_a_load_that_was_killed_goes_on_and_counts_nothing_twice(
         process.communicate()
         stored = rows(client, tenant)
     assert after_rows <= stored < 300_000
-    # Another number of rows a batch does not matter: the load goes on with that of its first start.
+    # With another number of rows a batch: what may have been sent is cut as it was, what follows anew.
     finished = tenancy("ingest", tenant, str(path), "--batch-rows", "5000", "--json")
     assert finished.returncode == 0, finished.stderr
     told = json.loads(finished.stdout)
