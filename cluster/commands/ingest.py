@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from cluster.commands.options import AsJson, Key, Tenant, Url, client
@@ -15,6 +14,7 @@ from cluster.ingestion import Loader
 from cluster.ingestion import Progress as Loaded
 from cluster.output import EXIT_FAILED, Output
 from tenancy.analytics.types import DEFAULT_DATASET
+from tenancy.analytics.yaml_text import parse_yaml
 
 _REFUSALS_SHOWN = 10
 
@@ -51,7 +51,8 @@ def command(
     began = time.monotonic()
     with output.reporting(), client(url, key) as service:
         if schema is not None:
-            service.call("PUT", "tenants", tenant, "datasets", dataset, json=yaml.safe_load(schema.read_text()) or {})
+            declared = parse_yaml(schema.read_text(), schema.name) or {}
+            service.call("PUT", "tenants", tenant, "datasets", dataset, json=declared)
         loader = Loader(service, tenant, dataset, batch_rows=batch_rows, concurrency=concurrency)
         columns = (
             TextColumn("{task.description}"),

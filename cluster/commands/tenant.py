@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from cluster.client import Client
 from cluster.commands.options import AsJson, Key, Tenant, Url, client
 from cluster.output import Output
+from tenancy.analytics.yaml_text import parse_yaml
 
 app = typer.Typer(help="Register, list and delete tenants (with an operator's key).", no_args_is_help=True)
 
@@ -29,7 +29,7 @@ def create(
     """Register a tenant. Repeated with the same configuration, nothing changes."""
     output = Output(as_json)
     with output.reporting(), client(url, key) as service:
-        given: Any = yaml.safe_load(config.read_text()) if config else {}
+        given: Any = parse_yaml(config.read_text(), config.name) if config else {}
         record = service.call("PUT", "tenants", tenant, json=given or {})
         output.result(record, lambda: output.console.print(f"Tenant {record['id']} is ready"))
 

@@ -31,6 +31,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from tenancy.analytics.errors import InvalidRequestError, near
 from tenancy.analytics.query.filters import FilterSpec, check_depth
 from tenancy.analytics.query.requests import Grain
+from tenancy.analytics.yaml_text import parse_yaml
 
 FUNCTIONS = ("count", "sum", "avg", "min", "max", "distinct")
 PARTS = ("minute_of_hour", "hour_of_day", "day_of_week", "day_of_month", "day_of_year", "week_of_year", "month_of_year")
@@ -41,26 +42,6 @@ Part: TypeAlias = Literal[
 ]
 
 _QUANTILE = re.compile(r"p([1-9][0-9]?)")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as callers mean it: `on` and `no` are words, as in YAML 1.2, and nothing is an alias of something else.
-
-    Aliases would let a few lines stand for billions.
-    """
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", mark)
-        return super().compose_node(parent, index)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"true|True|TRUE|false|False|FALSE"), list("tTfF"))
 
 
 def quantile_of(function: str) -> float | None:
@@ -166,15 +147,7 @@ class SemanticModel(_Declared):
 
         Raises InvalidRequestError that names the place: a line of the text, or the path of a key.
         """
-        try:
-            given = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            where = f"model line {mark.line + 1}, column {mark.column + 1}" if mark else "model"
-            raise InvalidRequestError(where, error.problem, "give valid YAML") from None
-        except (yaml.YAMLError, RecursionError) as error:
-            raise InvalidRequestError("model", str(error)[:200], "give valid YAML") from None
-        return cls.of(given)
+        return cls.of(parse_yaml(text, "model"))
 
     @classmethod
     def of(cls, given: object) -> SemanticModel:
