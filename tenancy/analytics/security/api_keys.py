@@ -9,16 +9,19 @@ import re
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.errors import AuthenticationError, InvalidRequestError, UnknownNameError
 from tenancy.analytics.security.principals import Principal, Role
 from tenancy.analytics.storage.catalog.values import EVERY_TENANT, ApiKeyRow
 from tenancy.analytics.types import tenant_id
+
+T = TypeVar("T")
 
 _ID_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 that are not mistaken for each other: 5 bits each
 _ID_LENGTH = 16
@@ -72,6 +75,40 @@ class _Proven:
     until: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A secret that does not match `hash`. Refused at a glance until `until`, and without a hash ever after."""
+
+    hash: bytes
+    until: float
+
+
+class _Turns:
+    """A lock for each name, there as long as somebody holds it or waits: as many as there are threads at most."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._turns: dict[str, tuple[threading.Lock, int]] = {}
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """Alone with `name`."""
+        with self._lock:
+            turn, others = self._turns.get(name) or (threading.Lock(), 0)
+            self._turns[name] = turn, others + 1
+        try:
+            with turn:
+                yield
+        finally:
+            with self._lock:
+                _, present = self._turns.pop(name)
+                if present > 1:
+                    self._turns[name] = turn, present - 1
+
+    def __len__(self) -> int:
+        return len(self._turns)
+
+
 class ApiKeys:
     """The API keys of an installation. Safe from many threads; `create` and a first `verify` take some 30 ms.
 
@@ -96,8 +133,11 @@ class ApiKeys:
         self._lock = threading.Lock()
         # By a digest of what was sent: the secret itself stays nowhere.
         self._proven: OrderedDict[bytes, _Proven] = OrderedDict()
-        # One hash at a time, so that many first calls with one key pay for one.
-        self._hashing = threading.Lock()
+        # Apart from what is proven, which a flood of wrong secrets must not push out.
+        self._refused: OrderedDict[bytes, _Refused] = OrderedDict()
+        # One hash of a key at a time, so that many first calls with it pay for one; wrong secrets sent with the
+        # id of one key keep nobody waiting who has another.
+        self._turns = _Turns()
 
     def create(self, tenant: str, roles: Iterable[str], label: str = "") -> NewApiKey:
         """Make a key for `tenant`, or for the installation where that is `EVERY_TENANT`.
@@ -132,20 +172,19 @@ class ApiKeys:
         form = _FORM.fullmatch(text)
         if form is None:
             raise AuthenticationError
+        if self._is_refused(digest):
+            raise AuthenticationError
         moment = self._clock.monotonic()  # before the row is read, so a revocation is never missed for longer
         row = self._rows.api_key(form[1])
         # No hash is computed for an unknown id, which tells by the time taken that the id is unknown: an id is
         # 80 random bits and no secret, and a hash for every guess would let guesses load the processor.
-        if row is None or row.revoked_at is not None or not self._matches(digest, form[2], row):
+        if row is None or row.revoked_at is not None:
             with self._lock:
                 self._proven.pop(digest, None)
             raise AuthenticationError
         principal = Principal(row.id, row.tenant, _roles(row.roles))
-        with self._lock:
-            self._proven[digest] = _Proven(row.hash, principal, moment + self._cache_seconds)
-            self._proven.move_to_end(digest)
-            if len(self._proven) > _MOST_CACHED:
-                self._proven.popitem(last=False)
+        if not self._matches(digest, form[2], row, principal, moment + self._cache_seconds):
+            raise AuthenticationError
         return principal
 
     def recall(self, text: str) -> Principal | None:
@@ -166,17 +205,43 @@ class ApiKeys:
         """The keys of `tenant`, revoked ones too, oldest first."""
         return [_known(row) for row in self._rows.api_keys(tenant)]
 
-    def _matches(self, digest: bytes, secret: str, row: ApiKeyRow) -> bool:
-        if self._is_proven(digest, row):
-            return True
-        with self._hashing:
-            return self._is_proven(digest, row) or hmac.compare_digest(
-                _hash(secret, row.salt, row.parameters), row.hash
-            )
+    def _matches(self, digest: bytes, secret: str, row: ApiKeyRow, principal: Principal, until: float) -> bool:
+        known = self._judged(digest, row)
+        if known is not None:
+            return self._learned(known, digest, row, principal, until)
+        with self._turns.of(row.id):
+            known = self._judged(digest, row)
+            if known is None:
+                known = hmac.compare_digest(_hash(secret, row.salt, row.parameters), row.hash)
+            # Kept before the next one's turn, who may have sent the same.
+            return self._learned(known, digest, row, principal, until)
 
-    def _is_proven(self, digest: bytes, row: ApiKeyRow) -> bool:
-        proven = self._proven.get(digest)
-        return proven is not None and hmac.compare_digest(proven.hash, row.hash)
+    def _judged(self, digest: bytes, row: ApiKeyRow) -> bool | None:
+        """Whether this secret matches, where that was computed before."""
+        proven, refused = self._proven.get(digest), self._refused.get(digest)
+        if proven is not None and hmac.compare_digest(proven.hash, row.hash):
+            return True
+        return False if refused is not None and hmac.compare_digest(refused.hash, row.hash) else None
+
+    def _learned(self, matches: bool, digest: bytes, row: ApiKeyRow, principal: Principal, until: float) -> bool:
+        with self._lock:
+            if matches:
+                _remember(self._proven, digest, _Proven(row.hash, principal, until))
+            else:
+                self._proven.pop(digest, None)
+                _remember(self._refused, digest, _Refused(row.hash, until))
+        return matches
+
+    def _is_refused(self, digest: bytes) -> bool:
+        refused = self._refused.get(digest)
+        return refused is not None and self._clock.monotonic() < refused.until
+
+
+def _remember(cache: OrderedDict[bytes, T], digest: bytes, known: T) -> None:
+    cache[digest] = known
+    cache.move_to_end(digest)
+    if len(cache) > _MOST_CACHED:
+        cache.popitem(last=False)
 
 
 def _digest(text: str) -> bytes:

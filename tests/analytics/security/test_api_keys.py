@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -151,6 +152,54 @@ def test_many_first_calls_at_once_pay_for_one_hash(keys: ApiKeys, hashes: Callab
     assert hashes() == before + 1
 
 
+def wrong(text: str, number: int = 0) -> str:
+    """The id of this key with another secret."""
+    return f"{text[:-43]}{number:A>43}"
+
+
+def test_a_wrong_secret_that_is_repeated_costs_one_hash(
+    keys: ApiKeys, clock: ManualClock, hashes: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = wrong(keys.create("tenant_001", ["writer"]).text)
+    before = hashes()
+
+    def refused(_: int) -> None:
+        with pytest.raises(AuthenticationError):
+            keys.verify(text)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(refused, range(32)))
+    clock.advance(timedelta(seconds=3))
+    refused(0)
+    assert hashes() == before + 1
+    monkeypatch.setattr(keys, "_rows", None)  # nothing is looked up either
+    refused(0)
+
+
+def test_wrong_secrets_for_one_key_keep_no_other_waiting(keys: ApiKeys, monkeypatch: pytest.MonkeyPatch) -> None:
+    attacked, other = (keys.create("tenant_001", ["writer"]) for _ in range(2))
+    salts: list[bytes] = []
+    began, go_on = threading.Event(), threading.Event()
+    scrypt = hashlib.scrypt
+
+    def slow(secret: bytes, *, salt: bytes, **settings: Any) -> bytes:
+        salts.append(salt)
+        if len(salts) == 1:
+            began.set()
+            assert go_on.wait(30)
+        return scrypt(secret, salt=salt, **settings)
+
+    monkeypatch.setattr(hashlib, "scrypt", slow)
+    with ThreadPoolExecutor(4) as pool:
+        attempts = [pool.submit(keys.verify, wrong(attacked.text, number)) for number in range(4)]
+        assert began.wait(30)
+        assert keys.verify(other.text).key_id == other.key.id
+        assert len(salts) == 2, "those of one key wait for each other"
+        go_on.set()
+    assert [type(attempt.exception()) for attempt in attempts] == [AuthenticationError] * 4
+    assert len(keys._turns) == 0
+
+
 def test_an_unknown_id_costs_no_hash(keys: ApiKeys, hashes: Callable[[], int]) -> None:
     with pytest.raises(AuthenticationError):
         keys.verify(f"tk_{'a' * 16}_{'A' * 43}")
@@ -191,7 +240,11 @@ def test_the_cache_is_bounded(keys: ApiKeys, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(api_keys, "_MOST_CACHED", 3)
     for _ in range(5):
         keys.verify(keys.create("tenant_001", ["writer"]).text)
-    assert len(keys._proven) == 3
+    made = keys.create("tenant_001", ["writer"])
+    for number in range(5):
+        with pytest.raises(AuthenticationError):
+            keys.verify(wrong(made.text, number))
+    assert (len(keys._proven), len(keys._refused)) == (3, 3)
 
 
 def test_a_tenant_cannot_revoke_the_key_of_another(keys: ApiKeys) -> None:
