@@ -132,8 +132,9 @@ class AnalyticsEngine:
     ) -> Receipts:
         """What happened to every row; what was accepted is durable when this returns.
 
-        A table larger than `analytics_engine.batch_size` is stored in pieces, each all or nothing. When one of
-        them fails the call does, and a repetition with the same key goes on after the pieces that are stored.
+        A body of bytes, Arrow too, is stored whole or not at all. A table (`Media.TABLE`) of more rows than
+        `analytics_engine.batch_size` is stored in pieces, each all or nothing. When one of them fails the call
+        does, and a repetition with the same key goes on after the pieces that are stored.
 
         Raises UnknownNameError for a dataset nobody declared (`user_interactions` needs no declaration),
         BackpressureError when too much is in flight, and what `DataCollector.collect` raises.

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Future
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import pytest
 from tenancy.analytics.collection import Payload
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.engine import AnalyticsEngine, HostResources, TenantConfig
-from tenancy.analytics.errors import BackpressureError, StaleOwnerError, UnknownNameError
+from tenancy.analytics.errors import BackpressureError, StaleOwnerError, StorageFullError, UnknownNameError
 from tenancy.analytics.schema import DatasetSchema
+from tenancy.analytics.storage.append import Append
+from tenancy.analytics.storage.store import DatasetStore
 from tenancy.analytics.testing import ManualClock
 
 Open = Callable[..., AnalyticsEngine]
@@ -180,6 +183,40 @@ async def test_beyond_the_buffer_the_caller_is_told_to_wait_and_nothing_is_kept(
     assert len(refused) + len(accepted) == 8
     assert all(error.retry_after_s > 0 for error in refused)
     assert await count(engine) == 60 * len(accepted)
+
+
+def arrow(table: pa.Table) -> bytes:
+    with pa.BufferOutputStream() as target:
+        with pa.ipc.new_stream(target, table.schema) as stream:
+            stream.write_table(table, max_chunksize=7)
+        whole: bytes = target.getvalue().to_pybytes()
+    return whole
+
+
+@pytest.mark.parametrize("failing_at", range(3))
+async def test_of_a_body_that_fails_nothing_is_stored_however_many_rows_it_has(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, failing_at: int
+) -> None:
+    engine = opened(analytics_engine={"batch_size": 10})
+    table = pa.table({"n": list(range(95))})
+    body = Payload.from_http(arrow(table), "application/vnd.apache.arrow.stream")
+    append, calls = DatasetStore.append, 0
+
+    def full(store: DatasetStore, given: Append) -> Future[None]:
+        nonlocal calls
+        calls += 1
+        if calls - 1 == failing_at:
+            raise StorageFullError("the disk")
+        return append(store, given)
+
+    monkeypatch.setattr(DatasetStore, "append", full)
+    outcomes = await asyncio.gather(
+        *(engine.collect("user_interactions", body, idempotency_key=f"{n}") for n in range(3)), return_exceptions=True
+    )
+
+    assert sum(isinstance(outcome, StorageFullError) for outcome in outcomes) == 1
+    assert calls == 3, "each body is one batch"
+    assert await count(engine) == 2 * 95
 
 
 async def test_one_user_stays_in_a_session_over_a_change_of_owner(opened: Open) -> None:
