@@ -56,7 +56,7 @@ def _local(moment: exp.Expression, zone: str, bounds: Interval) -> exp.Expressio
         return micros
     if bounds.start is None or bounds.end is None or bounds.end.year - bounds.start.year > _MOST_YEARS:
         return _micros(exp.AtTimeZone(this=moment.copy(), zone=exp.Literal.string(zone)))
-    first, changes = _offsets(zone, bounds.start, bounds.end)
+    first, changes = offsets(zone, bounds.start, bounds.end)
     if not changes:
         return exp.Paren(this=exp.Add(this=micros, expression=_number(first)))
     offset = exp.Case()
@@ -69,7 +69,7 @@ def _local(moment: exp.Expression, zone: str, bounds: Interval) -> exp.Expressio
     return exp.Paren(this=exp.Add(this=micros, expression=offset))
 
 
-def _offsets(zone: str, start: datetime, end: datetime) -> tuple[int, tuple[tuple[int, int], ...]]:
+def offsets(zone: str, start: datetime, end: datetime) -> tuple[int, tuple[tuple[int, int], ...]]:
     """The offset at `start`, and the changes after it until `end`: when, and to what, in microseconds."""
     low, high = _since_epoch(start), _since_epoch(end)
     first, changes = _offsets_of_years(zone, start.year, end.year)

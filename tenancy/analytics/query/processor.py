@@ -89,6 +89,10 @@ class QueryProcessor:
                 timeout_s=max(timeout - (planned - started), 0.001),
                 files=[segment.url for segment in plan.scan.segments],
             )
+            sql = prepared.sql
+            if plan.fill:
+                table, filling = self._filled(plan, table, timeout - (time.perf_counter() - started))
+                sql = f"{sql};\n{filling}"
             executed = time.perf_counter()
         rows, next_cursor, truncated = _finished(plan, table)
         scan = plan.scan
@@ -103,7 +107,7 @@ class QueryProcessor:
             execute_ms=(executed - planned) * 1e3,
             total_ms=(time.perf_counter() - started) * 1e3,
         )
-        return QueryResult(rows, _schema(asked, plan), stats, prepared.sql, next_cursor)
+        return QueryResult(rows, _schema(asked, plan), stats, sql, next_cursor)
 
     def explain(self, request: QueryRequest | Mapping[str, Any]) -> str:
         """The plan of `request` as text; it is not executed."""
@@ -127,9 +131,16 @@ class QueryProcessor:
                 return snapshot.schema, schemas, model
         return schemas[dataset_of(named, model, schemas)], schemas, model
 
+    def _filled(self, plan: Plan, found: pa.Table, timeout_s: float) -> tuple[pa.Table, str]:
+        """The rows of a filled series, and the SQL they were made by."""
+        tables = {gaps.FOUND: found, gaps.BUCKETS: gaps.buckets(plan, found)}
+        sql = gaps.statement(plan).sql(dialect="duckdb", copy=False)
+        return self._executor.run_text(sql, tables, timeout_s=max(timeout_s, 0.001), files=()), sql
+
     def _prepare(self, asked: QueryRequest, timeout_s: float, stack: ExitStack) -> _Prepared:
         schema, schemas, model = self._asked_of(asked)
         plan = bind(asked, schema, schemas, model, self._clock.now())
+        gaps.check(plan)
         snapshot = stack.enter_context(self._source.snapshot(plan.scan.dataset))
         tables: dict[str, pa.Table] = {}
         joins = []
@@ -150,7 +161,8 @@ class QueryProcessor:
             tables[LATEST] = latest.select(needed or [plan.scan.latest_by])
         known = [name for name in needed if name in snapshot.buffer.column_names]
         tables[BUFFER] = snapshot.buffer.select(known or [EVENT_TIME])
-        sql = statement(plan, _bounds(plan, snapshot)).sql(dialect="duckdb", copy=False)
+        reading = gaps.unfilled(plan) if plan.fill else plan
+        sql = statement(reading, _bounds(plan, snapshot)).sql(dialect="duckdb", copy=False)
         return _Prepared(plan, fired, sql, tables, len(snapshot.segments))
 
 
@@ -178,7 +190,7 @@ def _finished(plan: Plan, table: pa.Table) -> tuple[pa.Table, str | None, bool]:
     if plan.shape == "rows":
         following = _next_cursor(plan, table) if truncated else None
         return table.select([output.name for output in plan.outputs]), following, truncated
-    return gaps.fill(plan, table, plan.fill.value) if plan.fill else table, None, truncated
+    return table, None, truncated
 
 
 def _typed(plan: Plan, table: pa.Table) -> pa.Table:

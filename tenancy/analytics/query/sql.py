@@ -26,7 +26,11 @@ def lookup(index: int) -> str:
 
 def statement(plan: Plan, bounds: Interval) -> exp.Select:
     """The SQL of `plan`, whose event times are within `bounds` where these are known."""
-    inner = early(plan, bounds, lookup) if plan.aggregate_early else _select(plan, bounds)
+    return cut(plan, early(plan, bounds, lookup) if plan.aggregate_early else _select(plan, bounds), bounds)
+
+
+def cut(plan: Plan, inner: exp.Select, bounds: Interval) -> exp.Select:
+    """The rows of `inner` as the plan wants them: what `having` lets through, in order, up to one beyond the limit."""
     outer = exp.Select(expressions=[exp.Star()])
     outer.set("from_", exp.From(this=exp.Subquery(this=inner, alias=exp.TableAlias(this=identifier(RESULT)))))
     if plan.having is not None:
