@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from tenancy.analytics.errors import UnavailableError
+from tenancy.analytics.errors import InvalidRequestError, UnavailableError
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -37,14 +37,14 @@ class RefusedError(Exception):
 
 
 class Client:
-    """A caller of one service.
+    """A caller of one service. Raises InvalidRequestError for a URL or a key that cannot be one.
 
     Every call raises RefusedError for an answer that is no success, and UnavailableError when none came.
     """
 
     def __init__(self, url: str, key: str | None, timeout_s: float = 120.0) -> None:
-        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        self._url = url
+        headers = {} if key is None else {"Authorization": f"Bearer {_checked_key(key)}"}
+        self._url = _checked_url(url)
         self._client = httpx.Client(base_url=url, headers=headers, timeout=httpx.Timeout(timeout_s, connect=5.0))
 
     def __enter__(self) -> Self:
@@ -76,6 +76,23 @@ class Client:
         if answer.is_success:
             return orjson.loads(answer.content) if answer.content else None
         raise RefusedError(answer.status_code, _document(answer))
+
+
+def _checked_key(key: str) -> str:
+    if key.isascii() and key.isprintable():
+        return key
+    # The key itself is not repeated: it may be a secret with one letter too many.
+    raise InvalidRequestError("key", "what was given", "give the key as it was printed, tk_… in plain ASCII letters")
+
+
+def _checked_url(url: str) -> str:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise InvalidRequestError("url", url, f"give one like {DEFAULT_URL} ({error})") from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise InvalidRequestError("url", url, f"give one like {DEFAULT_URL}, with http:// or https://")
+    return url
 
 
 def _document(answer: httpx.Response) -> dict[str, Any]:

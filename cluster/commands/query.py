@@ -59,10 +59,11 @@ def _read(given: str) -> dict[str, Any]:
     elif given.lstrip().startswith("{"):
         place, text = "query", given
     else:
-        path = Path(given)
-        if not path.is_file():
-            raise InvalidRequestError("query", given, "give JSON, the name of a file, or '-'")
-        place, text = given, path.read_text()
+        try:
+            place, text = given, Path(given).read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            # No such file, a folder, a name too long or with a NUL, or bytes that are no text.
+            raise InvalidRequestError("query", given, "give JSON, the name of a file of JSON, or '-'") from None
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
