@@ -19,27 +19,26 @@ ENCODINGS: Mapping[str, str] = {"gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"
 """Content codings that are read (RFC 9110 §8.4.1, RFC 8878 §7.2), and Arrow's names for them."""
 
 _STEP = 1024 * 1024
-_TOO_LARGE = "send smaller batches, or raise data_collection.max_body_bytes"
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The request's body, decompressed, of at most `limit` bytes.
+async def read_body(request: Request, limit: int, remedy: str) -> bytes:
+    """The request's body, decompressed, of at most `limit` bytes; `remedy` tells what to do about a larger one.
 
     Raises PayloadTooLargeError over the limit, UnsupportedMediaError for a content coding nobody here reads, and
     InvalidRequestError for a compressed body that is damaged or cut.
     """
     coding = _coding(request.headers.get("content-encoding", ""))
-    body = await _gather(request, limit)
+    body = await _gather(request, limit, remedy)
     if coding is None or not body:
         return body
-    return await asyncio.to_thread(inflate, body, coding, limit)
+    return await asyncio.to_thread(inflate, body, coding, limit, remedy)
 
 
-def inflate(body: bytes, coding: str, limit: int) -> bytes:
+def inflate(body: bytes, coding: str, limit: int, remedy: str) -> bytes:
     """`body` without its `coding` (`gzip`, also of several members, or `zstd`), if that is at most `limit` bytes.
 
     >>> import gzip
-    >>> inflate(gzip.compress(b"one ") + gzip.compress(b"two"), "gzip", 100)
+    >>> inflate(gzip.compress(b"one ") + gzip.compress(b"two"), "gzip", 100, "send less")
     b'one two'
 
     Raises PayloadTooLargeError, InvalidRequestError.
@@ -52,7 +51,7 @@ def inflate(body: bytes, coding: str, limit: int) -> bytes:
                 pieces.append(piece)
                 size += len(piece)
                 if size > limit:
-                    raise PayloadTooLargeError(limit, _TOO_LARGE)
+                    raise PayloadTooLargeError(limit, remedy)
     except (OSError, pa.ArrowException) as error:
         raise InvalidRequestError(
             "body", str(error)[:200], f"send a whole {coding} stream, or none and no Content-Encoding"
@@ -70,10 +69,10 @@ def _coding(header: str) -> str | None:
     return known
 
 
-async def _gather(request: Request, limit: int) -> bytes:
+async def _gather(request: Request, limit: int, remedy: str) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
-        raise PayloadTooLargeError(limit, _TOO_LARGE)
+        raise PayloadTooLargeError(limit, remedy)
     pieces: list[bytes] = []
     size = 0
     try:
@@ -81,7 +80,7 @@ async def _gather(request: Request, limit: int) -> bytes:
             pieces.append(piece)
             size += len(piece)
             if size > limit:
-                raise PayloadTooLargeError(limit, _TOO_LARGE)
+                raise PayloadTooLargeError(limit, remedy)
     except ClientDisconnect:
         # Nobody hears the answer, but a body that was cut must never be taken for a whole one.
         raise InvalidRequestError("body", f"{size:,} bytes", "the connection ended before the body did") from None

@@ -20,6 +20,7 @@ from tenancy.analytics.types import DataSourceType, dataset_name
 router = APIRouter(tags=["events"])
 
 _LONGEST_KEY = 255
+_TOO_LARGE = "send smaller batches, or raise data_collection.max_body_bytes"
 
 
 @router.post(
@@ -53,7 +54,7 @@ async def collect(
     services_ = services(request)
     # The form is checked before the body is read: a body in a form nobody reads need not travel.
     Payload.from_http(b"", request.headers.get("content-type", ""))
-    body = await read_body(request, services_.config.data_collection.max_body_bytes)
+    body = await read_body(request, services_.config.data_collection.max_body_bytes, _TOO_LARGE)
     payload = Payload.from_http(body, request.headers.get("content-type", ""))
     answer = await services_.tenant(tenant).collect(name, payload, source=source, idempotency_key=idempotency_key)
     return await respond(answer, every=receipts == "all")

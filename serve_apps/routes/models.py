@@ -17,6 +17,7 @@ from tenancy.analytics.security import Action
 router = APIRouter(tags=["model"])
 
 _LARGEST_MODEL = 1024 * 1024
+_TOO_LARGE = "keep a model within 1 MiB: leave out what holds by convention"
 _YAML = "application/yaml"
 
 _MODEL_BODY: dict[str, Any] = {
@@ -39,7 +40,7 @@ async def model(request: Request, tenant: str) -> Response:
 )
 async def set_model(request: Request, tenant: str) -> Response:
     """Checks the YAML (or JSON) document and makes it the model of every later query; answers with its version."""
-    body = await read_body(request, _LARGEST_MODEL)
+    body = await read_body(request, _LARGEST_MODEL, _TOO_LARGE)
     try:
         text = body.decode()
     except UnicodeDecodeError as error:

@@ -19,6 +19,7 @@ from tenancy.analytics.security import Action
 router = APIRouter(tags=["queries"])
 
 _LARGEST_REQUEST = 1024 * 1024
+_TOO_LARGE = "keep a JSON request within 1 MiB: name fewer values, or a range of them"
 
 
 @router.post(
@@ -54,7 +55,7 @@ async def read_object(request: Request, *, may_be_empty: bool = False) -> dict[s
     media = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if media != "application/json" and not media.endswith("+json"):
         raise UnsupportedMediaError(media, ("application/json",))
-    body = await read_body(request, _LARGEST_REQUEST)
+    body = await read_body(request, _LARGEST_REQUEST, _TOO_LARGE)
     if may_be_empty and not body:
         return {}
     try:

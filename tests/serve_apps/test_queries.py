@@ -109,6 +109,16 @@ def test_sql_in_a_filter_is_a_value(roles: Roles, tenant: str) -> None:
     assert answer.json()["data"] == []
 
 
+@pytest.mark.parametrize(("method", "part", "kind"), [("POST", "query", "JSON request"), ("PUT", "model", "model")])
+def test_a_request_over_its_fixed_limit_is_not_told_to_raise_that_of_events(
+    operator: httpx.Client, tenant: str, method: str, part: str, kind: str
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = operator.request(method, f"/v1/tenants/{tenant}/{part}", content=b" " * 1_100_000, headers=headers)
+    assert answer.status_code == 413
+    assert f"keep a {kind} within 1 MiB" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("body", "content_type", "status"),
     [
