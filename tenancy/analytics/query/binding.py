@@ -9,7 +9,7 @@ from typing import Literal
 from tenancy.analytics.errors import InvalidRequestError, UnknownNameError, near
 from tenancy.analytics.query import cursor
 from tenancy.analytics.query.conditions import predicate
-from tenancy.analytics.query.filters import Condition
+from tenancy.analytics.query.filters import FilterSpec
 from tenancy.analytics.query.model import DatasetModel, SemanticModel
 from tenancy.analytics.query.names import Names
 from tenancy.analytics.query.plan import (
@@ -122,7 +122,7 @@ def _groups(
     filters: tuple[Predicate, ...],
     metrics: Sequence[str],
     dimensions: Sequence[str],
-    having: Sequence[Condition],
+    having: Sequence[FilterSpec],
     order: Sequence[Order],
     limit: int,
     offset: int,

@@ -54,7 +54,7 @@ def _ordered(given: object) -> object:
 
 Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(max_length=200)]
 Filters: TypeAlias = Annotated[tuple[FilterSpec, ...], BeforeValidator(_listed), Field(max_length=1_000)]
-Conditions: TypeAlias = Annotated[tuple[Condition, ...], BeforeValidator(_listed), Field(max_length=200)]
+Conditions: TypeAlias = Annotated[tuple[FilterSpec, ...], BeforeValidator(_listed), Field(max_length=200)]
 Orders: TypeAlias = Annotated[tuple[Order, ...], BeforeValidator(_ordered), Field(max_length=200)]
 Limit: TypeAlias = Annotated[int, Field(ge=1, le=MAX_LIMIT, strict=True)]
 
@@ -79,7 +79,7 @@ class AggregationQuery(_Request):
     metrics: Annotated[Names, Field(min_length=1)]
     dimensions: Names = ()
     having: Conditions = ()
-    """Conditions on metrics; all must hold."""
+    """Filters on metrics of the query, with and, or and not as elsewhere; all must hold."""
     order: Orders = ()
     """By metrics and dimensions; ties, and everything where no order is given, by the dimensions as listed."""
     limit: Limit = 10_000
@@ -99,6 +99,7 @@ class TimeseriesQuery(_Request):
     dimensions: Annotated[Names, Field(alias="group_by")] = ()
     """Also written `group_by`."""
     having: Conditions = ()
+    """Filters on metrics of the query, asked after gaps are filled."""
     fill: Literal["none", "null", "zero"] = "none"
     """What stands in a bucket without events: no row, null metrics, or zero."""
     limit: Limit = 100_000
@@ -141,6 +142,17 @@ _TYPES: Mapping[str, type[QueryRequest]] = {
     "rows": RowsQuery,
 }
 
+_REMEDIES: Mapping[tuple[type[BaseModel], str], str] = {
+    (TopKQuery, "limit"): "say 'k'",
+    (TopKQuery, "order"): "say 'direction', 'desc' or 'asc'; the order is by the metric",
+    (TopKQuery, "having"): "filter metrics by 'having' of an aggregation",
+    (TimeseriesQuery, "order"): "a time series is in order of time, then of its dimensions; leave it out",
+    (TimeseriesQuery, "offset"): "page through a time series by its 'time_range'",
+    (RowsQuery, "having"): "rows have no metrics; say 'filters'",
+    (RowsQuery, "metrics"): "rows have no metrics; say 'columns', or ask an aggregation",
+}
+"""What to do instead of a key that another type of query has."""
+
 
 def parse_request(given: QueryRequest | Mapping[str, Any]) -> QueryRequest:
     """The request that `given` is. Raises InvalidRequestError that names the place and what would be right."""
@@ -155,7 +167,8 @@ def parse_request(given: QueryRequest | Mapping[str, Any]) -> QueryRequest:
     if model is None:
         close = (near(kind, _TYPES) if isinstance(kind, str) else ()) or tuple(_TYPES)
         raise InvalidRequestError("query.type", kind, f"give one of {', '.join(map(repr, close))}")
-    check_depth("query.filters", given.get("filters"))
+    for key in ("filters", "having"):
+        check_depth(f"query.{key}", given.get(key))
     try:
         return model.model_validate(dict(given))
     except ValidationError as error:
@@ -165,16 +178,30 @@ def parse_request(given: QueryRequest | Mapping[str, Any]) -> QueryRequest:
 def explained(root: str, model: type[BaseModel], error: ValidationError) -> InvalidRequestError:
     """The first of pydantic's complaints as an error of ours, with the place and the nearest known key."""
     first = error.errors(include_url=False)[0]
-    # The tags of the union of filters are part of pydantic's path and mean nothing to the caller.
-    path = [str(part) for part in first["loc"] if part not in ("field", "and", "or", "not") or first["loc"][-1] == part]
+    path = _untagged(first["loc"])
     place = ".".join([root, *path])
     if first["type"] == "missing":
         return InvalidRequestError(place, None, "it must be given")
     if first["type"] != "extra_forbidden":
         return InvalidRequestError(place, first["input"], first["msg"][0].lower() + first["msg"][1:])
     known = _keys(model, first["loc"][:-1])
-    close = near(path[-1], known) or known
-    return InvalidRequestError(place, first["input"], f"did you mean {' or '.join(map(repr, close))}?")
+    remedy = _REMEDIES.get((model, place.removeprefix(f"{root}.")))
+    if remedy is None and (close := near(path[-1], known)):
+        remedy = f"did you mean {' or '.join(map(repr, close))}?"
+    return InvalidRequestError(place, first["input"], remedy or f"the keys here are {', '.join(map(repr, known))}")
+
+
+def _untagged(path: tuple[int | str, ...]) -> list[str]:
+    """Pydantic's path without the tag of the union of filters before each filter, which the caller never wrote."""
+    kept: list[str] = []
+    is_filter = False
+    for part in path:
+        if is_filter and part in ("field", "and", "or", "not"):
+            is_filter = False
+            continue
+        kept.append(str(part))
+        is_filter = path[0] in ("filters", "having") and (isinstance(part, int) or part == "not")
+    return kept
 
 
 def _keys(model: type[BaseModel], path: tuple[int | str, ...]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tenancy.analytics.errors import UnknownNameError
 from tenancy.analytics.query.rules import aggregate_before_join
 from tenancy.analytics.types import DatasetKind
 
@@ -345,6 +346,18 @@ def test_having_order_limit_and_offset_cut_the_groups(data: Any, ask: Any) -> No
     assert [r["action"] for r in cut.data] == ["a", "d"]
     assert cut.stats.truncated
     assert not ask({**query, "limit": 4}).stats.truncated
+
+
+def test_having_knows_or_and_not_as_filters_do(data: Any, ask: Any) -> None:
+    data.put("plays", pa.table({"action": [*"aaaabbbccd"], "n": [1] * 9 + [5]}))
+    query = {"type": "aggregation", "metrics": ["count", "sum_n"], "dimensions": ["action"]}
+    either = {"or": [{"field": "count", "op": "gt", "value": 3}, {"field": "sum_n", "value": 5}]}
+    assert [r["action"] for r in ask({**query, "having": either}).data] == ["a", "d"]
+    assert [r["action"] for r in ask({**query, "having": {"not": either}}).data] == ["b", "c"]
+    both = [{"field": "count", "op": "lt", "value": 4}, {"not": either}, {"field": "sum_n", "op": "ne", "value": 2}]
+    assert [r["action"] for r in ask({**query, "having": both}).data] == ["b"]
+    with pytest.raises(UnknownNameError, match="'sum_n'"):
+        ask({**query, "having": {"or": [{"field": "sum_m", "value": 5}]}})
 
 
 def test_gaps_are_filled_for_every_group_over_the_whole_range(data: Any, ask: Any) -> None:
