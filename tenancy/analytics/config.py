@@ -33,7 +33,7 @@ class EngineConfig(_Section):
     type: Literal["hybrid", "real_time", "batch"] = "hybrid"
     """Which way a group commit leans: `real_time` writes at once, `batch` waits ten times `storage.wal_linger_ms`."""
     batch_size: int = Field(default=10_000, ge=1)
-    """Rows written at a time, all or nothing, when tables and data frames are collected; a body of bytes is never cut."""
+    """Rows written at a time, all or nothing, where tables or data frames are collected; a body of bytes is not cut."""
     ml_enabled: bool = True
     """Whether learned models may take part. None does yet."""
     max_workers: int = Field(default=16, ge=1)
