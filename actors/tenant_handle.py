@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
-from uuid import uuid4
 
 from ray import ObjectRef
 
@@ -21,7 +20,7 @@ from tenancy.analytics.engine import DatasetInfo
 from tenancy.analytics.errors import StaleOwnerError, UnavailableError
 from tenancy.analytics.query import QueryResult
 from tenancy.analytics.schema import DatasetSchema
-from tenancy.analytics.types import DataSourceType, Receipts
+from tenancy.analytics.types import DataSourceType, Receipts, made_key
 
 T = TypeVar("T")
 
@@ -65,7 +64,7 @@ class TenantHandle:
         idempotency_key: str | None = None,
     ) -> Receipts:
         """Collect one batch; returns when what was accepted is durable and queryable."""
-        key = idempotency_key or uuid4().hex
+        key = idempotency_key or made_key(self._clock.now())
         return await self._ask(lambda host: host.collect.remote(dataset, payload, source, key), self._answer_s)
 
     async def query(self, request: Mapping[str, Any]) -> QueryResult:

@@ -6,7 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
+from secrets import token_hex
 from uuid import UUID
 
 from tenancy.analytics.errors import InvalidRequestError
@@ -16,6 +18,11 @@ NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 QUARANTINE_SUFFIX = "_quarantine"
 DEFAULT_DATASET = "user_interactions"
+
+MADE_KEY_PREFIX = "tenancy-call-"
+"""How idempotency keys begin that are made for calls without one. They are forgotten after `MADE_KEY_LIFE`."""
+MADE_KEY_LIFE = timedelta(hours=1)
+"""Nobody repeats a call with such a key but the handle that made it, for `placement.call_timeout_seconds`."""
 
 
 class DataSourceType(StrEnum):
@@ -71,6 +78,22 @@ def quarantine_of(dataset: str) -> str:
     'plays_quarantine'
     """
     return dataset + QUARANTINE_SUFFIX
+
+
+def made_key(now: datetime) -> str:
+    """An idempotency key for a call without one: the time and 80 random bits, so that old ones sort first.
+
+    >>> from datetime import UTC
+    >>> early, late = (made_key(datetime(2025, 1, 1, hour, tzinfo=UTC)) for hour in (12, 13))
+    >>> early < made_key_bound(datetime(2025, 1, 1, 13, tzinfo=UTC)) <= late
+    True
+    """
+    return f"{made_key_bound(now)}{token_hex(10)}"
+
+
+def made_key_bound(instant: datetime) -> str:
+    """Greater than every key made before the millisecond of `instant`, and than no other."""
+    return f"{MADE_KEY_PREFIX}{int(instant.timestamp() * 1000):012x}"
 
 
 class ReceiptStatus(StrEnum):

@@ -24,7 +24,7 @@ from tenancy.analytics.storage.filesystem import EncryptedFileSystem
 from tenancy.analytics.storage.ownership import Ownership
 from tenancy.analytics.storage.snapshot import Snapshot
 from tenancy.analytics.storage.store import DatasetStore
-from tenancy.analytics.types import QUARANTINE_SUFFIX, dataset_name
+from tenancy.analytics.types import MADE_KEY_LIFE, QUARANTINE_SUFFIX, dataset_name
 
 _log = logging.getLogger(__name__)
 
@@ -192,11 +192,12 @@ class TenantStore:
         return store
 
     def _expire(self) -> None:
-        before = self._clock.now() - self._window
+        now = self._clock.now()
+        before = now - self._window
         self._owner.assume()
         for store in list(self._stores.values()):
             store.expire(before)
-        self._catalog.expire(before)
+        self._catalog.expire(before, now - MADE_KEY_LIFE)
 
     def _delete_dead(self) -> None:
         """Also after a crash: the list is in the catalog, written by the commit that made the files dead."""

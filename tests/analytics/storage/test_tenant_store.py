@@ -22,7 +22,7 @@ from tenancy.analytics.storage import maintenance
 from tenancy.analytics.storage.append import Append
 from tenancy.analytics.storage.catalog import IdempotencyRecord
 from tenancy.analytics.storage.segments import write_segment
-from tenancy.analytics.types import DatasetKind
+from tenancy.analytics.types import DatasetKind, made_key
 
 
 def test_an_unknown_dataset_is_an_error_with_near_matches(place: Any) -> None:
@@ -163,3 +163,28 @@ def test_old_answers_are_forgotten(place: Any) -> None:
     place.clock.advance(timedelta(seconds=1))
     owner.maintain()
     assert store.recall("key") is None
+
+
+def test_a_key_that_no_caller_chose_is_forgotten_when_nobody_can_repeat_its_call_any_more(place: Any) -> None:
+    owner = place.take_over()
+    store = owner.create(place.schema)
+    now = place.clock.now()
+    made = made_key(now)
+    keys = [made, f"{made}/0", "chosen", "zz chosen", made_key(now + timedelta(hours=5))]
+    for key in keys:
+        record = IdempotencyRecord(key, b"", b"", now)
+        store.append(Append(place.events([key]), idempotency=record)).result()
+    store.flush()
+
+    def known() -> list[str]:
+        owner.maintain()
+        return [key for key in keys if store.recall(key) is not None]
+
+    place.clock.advance(timedelta(hours=1))
+    assert known() == keys
+    place.clock.advance(timedelta(seconds=1))
+    assert known() == keys[2:], "and one made by a clock that is ahead when that time has come"
+    place.clock.advance(timedelta(hours=5))
+    assert known() == ["chosen", "zz chosen"]
+    place.clock.advance(timedelta(hours=18))
+    assert known() == []

@@ -24,6 +24,7 @@ from tenancy.analytics.storage.catalog._tables import (
 )
 from tenancy.analytics.storage.catalog.values import Change, DedupRun, IdempotencyRecord, TenantRecord, WalPosition
 from tenancy.analytics.storage.snapshot import Segment
+from tenancy.analytics.types import MADE_KEY_PREFIX, made_key_bound
 
 T = TypeVar("T")
 
@@ -182,15 +183,18 @@ class TenantCatalog:
         )
         return [_rows.dedup_run(row) for row in found]
 
-    def expire(self, before: datetime) -> list[str]:
+    def expire(self, before: datetime, made_before: datetime | None = None) -> list[str]:
         """Forget idempotency keys and dedup runs from before `before`; returns the urls of files to delete.
 
+        Keys that no caller chose (`made_key`) are forgotten from before `made_before` already.
         The urls are among `dead_segments()` too, until they are forgotten there.
         """
         limit = _rows.micros(before)
 
         def work(scoped: Scoped) -> list[str]:
             scoped.delete(idempotency_keys, idempotency_keys.c.created_at < limit)
+            if made_before is not None:
+                self._forget_made(scoped, made_before)
             old = scoped.select(dedup_runs, dedup_runs.c.max_ingest < limit, order_by=[dedup_runs.c.id])
             scoped.delete(dedup_runs, dedup_runs.c.max_ingest < limit)
             self._bury(scoped, (run.url for run in old))
@@ -243,6 +247,14 @@ class TenantCatalog:
         merged = scoped.select_named(dedup_runs.c.id, change.remove_runs, of_dataset)
         scoped.delete_named(dedup_runs.c.id, change.remove_runs, of_dataset)
         self._bury(scoped, (run.url for run in merged))
+
+    def _forget_made(self, scoped: Scoped, before: datetime) -> None:
+        # These keys begin with their time, so the primary key finds those that are old and looks at no other. The
+        # time is that of another machine's clock; that of the record has the last word.
+        key, created_at = idempotency_keys.c.key, idempotency_keys.c.created_at
+        names = [row.name for row in scoped.select(datasets)]
+        old = key >= MADE_KEY_PREFIX, key < made_key_bound(before), created_at < _rows.micros(before)
+        scoped.delete_named(idempotency_keys.c.dataset, names, *old)
 
     def _bury(self, scoped: Scoped, urls: Iterable[str]) -> None:
         now = self._now()
