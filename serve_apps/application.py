@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
@@ -15,12 +15,17 @@ from tenancy.analytics.config import AnalyticsConfig
 TITLE = "Multi-tenant analytics"
 
 
-def application(config: AnalyticsConfig, routers: Sequence[APIRouter], description: str) -> FastAPI:
+def application(
+    config: AnalyticsConfig,
+    routers: Sequence[APIRouter],
+    description: str,
+    open_services: Callable[[AnalyticsConfig], Services] = Services.open,
+) -> FastAPI:
     """An application of `routers`. Its services are opened when it starts and closed when it ends."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        services = await asyncio.to_thread(Services.open, config)
+        services = await asyncio.to_thread(open_services, config)
         app.state.services = services
         try:
             yield

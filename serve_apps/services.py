@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from uuid import uuid4
 
-from fsspec import AbstractFileSystem
 from starlette.requests import Request
 
 from actors.directory_handle import DirectoryHandle
 from actors.tenant_handle import TenantHandle
-from tenancy.analytics.config import AnalyticsConfig
-from tenancy.analytics.errors import AnalyticsError, UnavailableError
+from serve_apps.readiness import Readiness
+from tenancy.analytics.config import AnalyticsConfig, StorageConfig
+from tenancy.analytics.errors import UnavailableError
 from tenancy.analytics.security import ApiKeys
 from tenancy.analytics.storage.catalog import Catalog, TenantCatalog
 from tenancy.analytics.storage.filesystem import base_filesystem
@@ -30,17 +30,25 @@ class Services:
     catalog: Catalog
     keys: ApiKeys
     directory: DirectoryHandle
+    readiness: Readiness
     _handles: OrderedDict[str, TenantHandle] = field(default_factory=OrderedDict)
 
     @classmethod
-    def open(cls, config: AnalyticsConfig) -> Self:
+    def open(cls, config: AnalyticsConfig, directory: DirectoryHandle | None = None) -> Self:
         """Connects to the catalog; tenants and their hosts are found when they are asked for."""
         catalog = Catalog.open(config.storage)
+        directory = directory or DirectoryHandle(config)
+        probes = {
+            "catalog": lambda: asyncio.to_thread(catalog.tenants, limit=1),
+            "storage": lambda: asyncio.to_thread(_write_probe, config.storage),
+            "directory": directory.process_id,
+        }
         return cls(
             config,
             catalog,
             ApiKeys(catalog, cache_seconds=config.security.api_key_cache_seconds),
-            DirectoryHandle(config),
+            directory,
+            Readiness(probes),
         )
 
     def tenant(self, tenant: str) -> TenantHandle:
@@ -62,21 +70,8 @@ class Services:
         """The tenant's rows of the catalog. Raises UnknownNameError with near matches."""
         return await asyncio.to_thread(self.catalog.tenant, tenant)
 
-    async def readiness(self) -> dict[str, str]:
-        """What a tenant's data depends on, each `ok` or what is wrong with it."""
-        checks = {"catalog": self._ask_catalog, "storage": self._write_probe}
-        found = await asyncio.gather(*(asyncio.to_thread(check) for check in checks.values()), return_exceptions=True)
-        return dict(zip(checks, map(_verdict, found), strict=True))
-
     def close(self) -> None:
         self.catalog.close()
-
-    def _ask_catalog(self) -> None:
-        self.catalog.tenants(limit=1)
-
-    def _write_probe(self) -> None:
-        filesystem, root = base_filesystem(self.config.storage)
-        _probe(filesystem, f"{root.rstrip('/')}/.probe-{uuid4().hex}")
 
 
 def services(request: Request) -> Services:
@@ -86,17 +81,11 @@ def services(request: Request) -> Services:
     return found
 
 
-def _probe(filesystem: AbstractFileSystem, path: str) -> None:
+def _write_probe(config: StorageConfig) -> None:
+    filesystem, root = base_filesystem(config)
+    path = f"{root.rstrip('/')}/.probe-{uuid4().hex}"
     try:
         filesystem.pipe_file(path, b"probe")
         filesystem.rm_file(path)
     except OSError as error:
         raise UnavailableError("storage", error.strerror or str(error)) from error
-
-
-def _verdict(outcome: BaseException | None) -> str:
-    if outcome is None:
-        return "ok"
-    if isinstance(outcome, AnalyticsError):
-        return str(outcome)
-    raise outcome

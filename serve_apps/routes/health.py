@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from serve_apps.problems import problem
+from serve_apps.readiness import OK
 from serve_apps.services import services
 
 router = APIRouter(tags=["health"])
@@ -22,11 +23,11 @@ async def healthz() -> Response:
 
 @router.get("/readyz", summary="Whether requests can be served", responses={503: {"description": "Not ready"}})
 async def readyz(request: Request) -> Response:
-    """Ready when the catalog answers and the storage can be written to."""
-    checks = await services(request).readiness()
-    if all(verdict == "ok" for verdict in checks.values()):
+    """Ready when the catalog and the tenant directory answer and the storage can be written to; asked once a second."""
+    checks = await services(request).readiness.verdicts()
+    if all(verdict == OK for verdict in checks.values()):
         return Response(orjson.dumps({"status": "ready", "checks": checks}), media_type="application/json")
-    failed = ", ".join(name for name, verdict in checks.items() if verdict != "ok")
+    failed = ", ".join(name for name, verdict in checks.items() if verdict != OK)
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "not-ready",

@@ -4,14 +4,18 @@ import logging
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import APIRouter
 
+from actors.directory_handle import DirectoryHandle
 from serve_apps.application import application
+from serve_apps.readiness import Readiness
 from serve_apps.routes import health
+from serve_apps.services import Services
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.errors import IntegrityError, StorageFullError
 
@@ -33,10 +37,27 @@ async def damaged() -> None:
     raise IntegrityError("tenancy://a/plays/segments/1.parquet", "frame 3 was changed")
 
 
+class Directory(DirectoryHandle):
+    """A tenant directory that answers without a cluster, until it is gone."""
+
+    gone = False
+
+    async def process_id(self) -> int:
+        if self.gone:
+            raise RuntimeError("the password is hunter2")
+        return 1
+
+
 @asynccontextmanager
 async def running(root: Path) -> AsyncIterator[httpx.AsyncClient]:
     config = AnalyticsConfig.load({"storage": {"root": str(root)}}, environment={})
-    app = application(config, [health.router, failing], "for a test")
+
+    def services(config: AnalyticsConfig) -> Services:
+        opened = Services.open(config, Directory(config))
+        # Asked anew every time; that it is asked once a second is the concern of its own tests.
+        return replace(opened, readiness=Readiness(opened.readiness.probes, valid_s=0.0))
+
+    app = application(config, [health.router, failing], "for a test", services)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
@@ -70,6 +91,16 @@ async def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         answer = await client.get("/damaged")
     assert answer.status_code == 500
     assert "tenancy://a/plays/segments/1.parquet" in answer.json()["detail"]
+
+
+async def test_it_is_not_ready_without_the_tenant_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(tmp_path) as client:
+        monkeypatch.setattr(Directory, "gone", True)
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.json()["detail"]) == (503, "not ready: directory")
+        assert "hunter2" not in answer.text
+        monkeypatch.setattr(Directory, "gone", False)
+        assert (await client.get("/readyz")).status_code == 200
 
 
 async def test_it_is_not_ready_while_its_storage_cannot_be_written_and_ready_again_after(tmp_path: Path) -> None:

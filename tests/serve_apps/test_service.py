@@ -10,7 +10,8 @@ from cluster.serve_environment import haproxy_present
 
 def test_it_is_alive_and_ready(operator: httpx.Client) -> None:
     assert operator.get("/healthz").json() == {"status": "alive"}
-    assert operator.get("/readyz").json() == {"status": "ready", "checks": {"catalog": "ok", "storage": "ok"}}
+    checks = {"catalog": "ok", "storage": "ok", "directory": "ok"}
+    assert operator.get("/readyz").json() == {"status": "ready", "checks": checks}
 
 
 def test_a_probe_leaves_nothing_behind(operator: httpx.Client, service: Any) -> None:

@@ -1,0 +1,51 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+
+from serve_apps.readiness import Readiness
+from tenancy.analytics.errors import UnavailableError
+from tenancy.analytics.testing import ManualClock
+
+
+class Part:
+    """Something to depend on; counts how often it is asked."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.asked = 0
+
+    async def __call__(self) -> None:
+        self.asked += 1
+        await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
+
+
+async def test_a_part_is_asked_once_a_second_however_many_want_to_know() -> None:
+    part, clock = Part(), ManualClock()
+    readiness = Readiness({"catalog": part}, clock)
+    found = await asyncio.gather(*(readiness.verdicts() for _ in range(50)))
+    assert found == [{"catalog": "ok"}] * 50
+    clock.advance(timedelta(seconds=0.9))
+    await readiness.verdicts()
+    assert part.asked == 1
+    part.error = UnavailableError("the catalog", "locked")
+    clock.advance(timedelta(seconds=0.1))
+    assert "locked" in (await readiness.verdicts())["catalog"]
+    assert part.asked == 2
+
+
+@pytest.mark.parametrize("error", [ValueError("hunter2"), OSError(5, "hunter2"), RuntimeError("hunter2")])
+async def test_whatever_a_probe_raises_is_a_verdict_that_shows_nothing_of_its_insides(error: Exception) -> None:
+    verdicts = await Readiness({"storage": Part(error), "catalog": Part()}, ManualClock()).verdicts()
+    assert verdicts["catalog"] == "ok"
+    assert type(error).__name__ in verdicts["storage"]
+    assert "hunter2" not in verdicts["storage"]
+
+
+async def test_a_part_that_never_answers_is_given_up() -> None:
+    never: Callable[[], Awaitable[object]] = asyncio.Event().wait
+    verdicts = await Readiness({"directory": never}, ManualClock(), patience_s=0.01).verdicts()
+    assert verdicts == {"directory": "it did not answer in time"}
