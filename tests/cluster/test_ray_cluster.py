@@ -1,6 +1,7 @@
 """The file for Ray's cluster launcher, checked by the launcher's own schema and rules."""
 
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -40,3 +41,14 @@ def test_every_node_asks_for_a_token_and_runs_serve_in_one_mode(config: dict[str
         start = commands[-1]
         for setting in ("RAY_AUTH_MODE=token", "RAY_SERVE_ENABLE_HA_PROXY=1", "RAY_SERVE_THROUGHPUT_OPTIMIZED=1"):
             assert setting in start
+
+
+def test_every_file_that_a_command_reads_is_sent_there(config: dict[str, Any]) -> None:
+    commands = [
+        command
+        for name in ("setup_commands", "head_start_ray_commands", "worker_start_ray_commands")
+        for command in config[name]
+    ]
+    read = {path for command in commands for path in re.findall(r"/home/ubuntu/[\w.-]+", command)}
+    assert "/home/ubuntu/tenancy.env" in read
+    assert read <= config["file_mounts"].keys()
