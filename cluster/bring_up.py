@@ -29,6 +29,7 @@ from tenancy.analytics.errors import ConflictError, UnavailableError
 
 _PATIENCE_S = 120.0
 _POLL_S = 0.2
+_SETTINGS = "settings.yaml"
 
 Say = Callable[[str], None]
 """Told what is being done."""
@@ -53,11 +54,13 @@ class UpOptions:
     throughput: bool = True
     num_cpus: int | None = None
     """Logical CPUs of a local Ray; those of the machine where not given."""
+    new_admin_key: bool = False
+    """Make an operator's key even where there is one. None is revoked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Up:
-    """What was brought up. `admin_key` is shown this once, at the first start of a storage."""
+    """What was brought up. `admin_key` is shown this once: at the first start of a storage, or when asked for."""
 
     record: ClusterRecord
     admin_key: str | None
@@ -66,11 +69,16 @@ class Up:
 def up(options: UpOptions, say: Say) -> Up:
     """Start everything and wait until it answers. What was started is stopped again when something fails.
 
-    Raises ConflictError when this state folder's system runs already, ConfigurationError, UnavailableError.
+    With `new_admin_key`, a system of this state folder that runs already is left as it is and the key made there.
+    Raises ConflictError when it runs already otherwise, ConfigurationError, UnavailableError.
     """
     AnalyticsConfig.load(options.config)  # a mistake in the settings is told before anything starts
     known = ClusterRecord.read(options.state)
     if known is not None and known.pid is not None and started_at(known.pid) == known.started:
+        if options.new_admin_key:
+            settings = {"config_file": str(Path(known.folder, _SETTINGS))}
+            environment = {**os.environ, **token_environment()}
+            return Up(known, _admin_key(settings, known, environment, another=True))
         raise ConflictError(f"a system runs already at {known.url}", "run 'tenancy down' first")
     if known is not None and known.marker is not None:
         # Its supervisor is gone, killed or with the machine; what it left behind would hold ports and memory.
@@ -81,7 +89,8 @@ def up(options: UpOptions, say: Say) -> Up:
         say("deploying the applications")
         _deploy(options, record)
         say("asking for the operator's key")
-        return Up(record, _first_key(options, record, environment))
+        arguments = _arguments(options, record)
+        return Up(record, _admin_key(arguments, record, environment, another=options.new_admin_key))
     except BaseException:
         down(options.state, keep_logs=True)
         raise
@@ -220,7 +229,7 @@ def _arguments(options: UpOptions, record: ClusterRecord) -> dict[str, Any]:
     root = AnalyticsConfig.load(given).storage.root
     if "://" not in root:
         given["storage"] = {**given.get("storage", {}), "root": str(Path(root).resolve())}
-    path = Path(record.folder, "settings.yaml")
+    path = Path(record.folder, _SETTINGS)
     path.touch(mode=0o600)
     path.write_text(yaml.safe_dump(given))
     return {"config_file": str(path)}
@@ -231,10 +240,12 @@ def _names(options: UpOptions) -> tuple[str, ...]:
     return tuple(application["name"] for application in config["applications"])
 
 
-def _first_key(options: UpOptions, record: ClusterRecord, environment: dict[str, str]) -> str | None:
+def _admin_key(
+    arguments: dict[str, Any], record: ClusterRecord, environment: dict[str, str], *, another: bool
+) -> str | None:
     answer = subprocess.run(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-m", "cluster.first_key", record.address],
-        input=orjson.dumps(_arguments(options, record)),
+        [sys.executable, "-m", "cluster.first_key", record.address, *(["--another"] if another else [])],
+        input=orjson.dumps(arguments),
         env=environment,
         capture_output=True,
         timeout=_PATIENCE_S,

@@ -38,11 +38,16 @@ def command(
     num_cpus: Annotated[
         int | None, typer.Option(min=1, help="Logical CPUs of the Ray that is started.", show_default="the machine's")
     ] = None,
+    new_admin_key: Annotated[
+        bool,
+        typer.Option("--new-admin-key", help="Print another operator's key: the first was lost. Revokes none."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start Ray and the service, and wait until it answers.
 
-    At the first start of a storage the operator's API key is printed, this once: keep it.
+    At the first start of a storage the operator's API key is printed, this once: keep it. Who lost it makes
+    another with --new-admin-key, also while the system runs; lost ones are revoked with 'tenancy key revoke'.
     """
     output = Output(as_json)
     with output.reporting():
@@ -58,6 +63,7 @@ def command(
                 haproxy=haproxy,
                 throughput=throughput,
                 num_cpus=num_cpus,
+                new_admin_key=new_admin_key,
             ),
             output.say,
         )

@@ -221,6 +221,13 @@ def test_a_second_start_from_the_same_place_is_refused(tenancy: Run, service: An
     assert json.loads(tenancy("status", "--json").stdout)["url"] == service.url
 
 
+def test_an_operator_who_lost_the_key_is_given_another_while_the_system_runs(tenancy: Run) -> None:
+    made = json.loads(tenancy("up", "--new-admin-key", "--json").stdout)["admin_key"]
+    assert tenancy("tenant", "list", TENANCY_API_KEY=made).returncode == 0
+    assert tenancy("tenant", "list").returncode == 0  # with the one from before
+    assert json.loads(tenancy("key", "revoke", "*", made.split("_")[1], "--json").stdout)
+
+
 def test_a_mistake_in_the_settings_is_told_before_anything_starts(tenancy: Run, tmp_path: Path) -> None:
     (tmp_path / "settings.yaml").write_text("performance: {query_timeout: 5}")
     answer = tenancy("up", "--state", str(tmp_path / "run"), "--config", str(tmp_path / "settings.yaml"))
