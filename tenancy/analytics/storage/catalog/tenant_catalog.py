@@ -249,12 +249,13 @@ class TenantCatalog:
         self._bury(scoped, (run.url for run in merged))
 
     def _forget_made(self, scoped: Scoped, before: datetime) -> None:
-        # These keys begin with their time, so the primary key finds those that are old and looks at no other. The
-        # time is that of another machine's clock; that of the record has the last word.
-        key, created_at = idempotency_keys.c.key, idempotency_keys.c.created_at
-        names = [row.name for row in scoped.select(datasets)]
+        # These keys begin with their time, so the primary key finds those that are old and looks at no other: one
+        # dataset at a time, for with several SQLite goes through all that were created before. The time is that of
+        # another machine's clock; that of the record has the last word.
+        dataset, key, created_at = (idempotency_keys.c[name] for name in ("dataset", "key", "created_at"))
         old = key >= MADE_KEY_PREFIX, key < made_key_bound(before), created_at < _rows.micros(before)
-        scoped.delete_named(idempotency_keys.c.dataset, names, *old)
+        for row in scoped.select(datasets):
+            scoped.delete(idempotency_keys, dataset == row.name, *old)
 
     def _bury(self, scoped: Scoped, urls: Iterable[str]) -> None:
         now = self._now()
