@@ -21,7 +21,7 @@ from sqlglot import exp
 
 from tenancy.analytics.config import PerformanceConfig
 from tenancy.analytics.errors import InvalidRequestError, QueryMemoryError, QueryTimeoutError, UnavailableError
-from tenancy.analytics.query._deadlines import Deadlines
+from tenancy.analytics.query._deadlines import Deadline, Deadlines
 from tenancy.analytics.query._watched_filesystem import WatchedFileSystem
 
 _NONE: Final[Mapping[str, pa.Table]] = MappingProxyType({})
@@ -82,32 +82,42 @@ class DuckDBExecutor:
         self, sql: str, tables: Mapping[str, pa.Table], *, timeout_s: float, files: Collection[str]
     ) -> pa.Table:
         """As `run`, of a statement already generated. Never of a caller's text."""
-        with (
-            self._filesystem.reading(files),
-            self._cursor() as cursor,
-            self._deadlines.within(timeout_s, cursor.interrupt) as deadline,
-        ):
+        with self._filesystem.reading(files), self._cursor() as cursor:
             try:
-                for name, table in tables.items():
-                    cursor.register(name, table)
-                return cursor.sql(sql).to_arrow_table()
-            except duckdb.InterruptException:
-                if deadline.passed and not self._closed:
-                    raise QueryTimeoutError(timeout_s) from None
-                raise UnavailableError("query engine", "it was closed") from None
-            except duckdb.OutOfMemoryException:
-                raise QueryMemoryError(self.performance.memory_limit_mb) from None
-            except (duckdb.OutOfRangeException, duckdb.ConversionException) as error:
-                remedy = "a sum or average of whole numbers is beyond 64 bits; narrow the query or store fractions"
-                raise InvalidRequestError("query", str(error).splitlines()[0][:200], remedy) from error
-            except duckdb.Error as error:
-                cause = self._filesystem.failure(files, str(error))
-                if cause is None:
-                    raise
-                raise cause from None
+                with self._deadlines.within(timeout_s, cursor.interrupt) as deadline:
+                    return self._answer(cursor, sql, tables, files, deadline, timeout_s)
             finally:
+                # Beyond the deadline's reach: interrupted here, the cursor would keep a query's tables for the next.
                 for name in tables:
                     cursor.unregister(name)
+
+    def _answer(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        sql: str,
+        tables: Mapping[str, pa.Table],
+        files: Collection[str],
+        deadline: Deadline,
+        timeout_s: float,
+    ) -> pa.Table:
+        try:
+            for name, table in tables.items():
+                cursor.register(name, table)
+            return cursor.sql(sql).to_arrow_table()
+        except duckdb.InterruptException:
+            if deadline.passed and not self._closed:
+                raise QueryTimeoutError(timeout_s) from None
+            raise UnavailableError("query engine", "it was closed") from None
+        except duckdb.OutOfMemoryException:
+            raise QueryMemoryError(self.performance.memory_limit_mb) from None
+        except (duckdb.OutOfRangeException, duckdb.ConversionException) as error:
+            remedy = "a sum or average of whole numbers is beyond 64 bits; narrow the query or store fractions"
+            raise InvalidRequestError("query", str(error).splitlines()[0][:200], remedy) from error
+        except duckdb.Error as error:
+            cause = self._filesystem.failure(files, str(error))
+            if cause is None:
+                raise
+            raise cause from None
 
     @property
     def running(self) -> int:

@@ -4,6 +4,7 @@ import pickle
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
@@ -36,6 +37,19 @@ def test_a_query_over_its_time_is_interrupted_and_the_next_one_runs(executor: Du
     assert time.monotonic() - started < 5
     assert caught.value.timeout_s == 0.2
     assert executor.run(query("SELECT 1 AS one"), timeout_s=5).to_pylist() == [{"one": 1}]
+
+
+def test_a_timeout_at_any_moment_leaves_no_table_for_the_next_query(executor: DuckDBExecutor) -> None:
+    # Many tables, so that registering and forgetting them is most of the call.
+    tables = {f"t{number}": pa.table({"n": [number]}) for number in range(60)}
+    started = time.monotonic()
+    executor.run(query("SELECT 1 AS one"), tables, timeout_s=30)
+    whole = time.monotonic() - started
+    left = query("SELECT view_name FROM duckdb_views() WHERE NOT internal")
+    for step in range(60):
+        with suppress(QueryTimeoutError):
+            executor.run(query("SELECT 1 AS one"), tables, timeout_s=max(whole * (step % 30) / 30, 0.0005))
+        assert executor.run(left, timeout_s=30).num_rows == 0
 
 
 def test_a_timeout_stops_its_own_query_only(executor: DuckDBExecutor) -> None:
