@@ -2,9 +2,10 @@
 
 Metrics by convention: `count`, `avg_x`, `sum_x`, `min_x`, `max_x`, `distinct_x` and `p1_x` … `p99_x` of any column x,
 and `<verb>_count`, the events whose `action` is that verb or begins with it (`play_count` counts `play` and
-`play_song`). Dimensions by convention: any column, a column of a dimension table whose key the dataset has as well
-(`<table>.<column>` where several have it), the time's declared name, `date`, and units and parts of the event's time
-(`week`, `month`, `hour_of_day`, `day_of_week`, …).
+`play_song`); where the schema lists the actions, the verb must be one of theirs. Dimensions by convention: any
+column, a column of a dimension table whose key the dataset has as well (`<table>.<column>` where several have it),
+the time's declared name, `date`, and units and parts of the event's time (`week`, `month`, `hour_of_day`,
+`day_of_week`, …).
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ from tenancy.analytics.types import DatasetKind
 ACTION = "action"
 """The column whose verbs `<verb>_count` counts."""
 
-_VERB_COUNT = re.compile(r"([\w.:-]{1,100})_count")
+_VERB = re.compile(r"[\w.:-]{1,100}")
+_VERB_COUNT = re.compile(rf"({_VERB.pattern})_count")
 _GRAINS: tuple[str, ...] = get_args(Grain)
 
 
@@ -102,7 +104,7 @@ class Names:
             return self._aggregate(f"metric {name}", function, rest, None)
         if verb := _VERB_COUNT.fullmatch(name):
             action = self.columns.get(ACTION)
-            if action is not None and action.kind is Kind.STRING:
+            if action is not None and action.kind is Kind.STRING and self._is_verb(verb[1]):
                 is_verb = Compare(action, Comparison.EQ, (verb[1],))
                 return Aggregate(
                     "count", where=Or((is_verb, Compare(action, Comparison.STARTS_WITH, (f"{verb[1]}_",))))
@@ -189,6 +191,16 @@ class Names:
             raise InvalidRequestError(f"dimension {name}", name, f"several tables have it: say {choices}")
         return self._dotted(f"{holders[0]}.{name}") if holders else None
 
+    @property
+    def _actions(self) -> tuple[str, ...] | None:
+        """The actions there may be; None where the schema does not list them."""
+        spec = self.schema.fields.get(ACTION)
+        return spec.enum if spec else None
+
+    def _is_verb(self, verb: str) -> bool:
+        actions = self._actions
+        return actions is None or any(action == verb or action.startswith(f"{verb}_") for action in actions)
+
     def _is_known(self, name: str) -> bool:
         try:
             self.dimension(name)
@@ -209,6 +221,9 @@ class Names:
 
     def _known_measures(self) -> set[str]:
         known = {"count", *self._declared.measures}
+        for action in self._actions or ():
+            # `play_song` is counted by `play_song_count`, and with all that begin alike by `play_count`.
+            known |= {f"{verb}_count" for verb in (action, action.partition("_")[0]) if _VERB.fullmatch(verb)}
         named = [(name, column.kind) for name, column in self.columns.items()]
         named += [(name, Kind(spec.type.value)) for _, table in self._joins for name, spec in table.fields.items()]
         for name, kind in named:

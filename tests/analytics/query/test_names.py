@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -83,6 +84,29 @@ def test_unknown_names_suggest_near_ones_those_of_conventions_too(ask: Any) -> N
     assert caught.value.suggestions == ("flights",)
     with pytest.raises(UnknownNameError, match="play_count"):
         one(ask, "play_count")  # these events have no column `action`
+
+
+def test_a_verb_that_is_no_action_of_the_schema_is_unknown(data: Any, ask: Any) -> None:
+    made = data.put("plays", pa.table({"action": ["play_song", "play_video", "skip_song"]}))
+
+    def count(metric: str) -> int:
+        found: int = ask({"type": "aggregation", "metrics": [metric]}).data[0][metric]
+        return found
+
+    assert (count("play_count"), count("plya_count")) == (2, 0), "without a list of actions any verb may be one"
+    listed = made.schema.fields["action"].model_copy(update={"enum": ("play_song", "play_video", "skip_song", "rate")})
+    schema = made.schema.model_copy(update={"fields": {"action": listed}})
+    data.snapshots["plays"] = replace(made, schema=schema)
+    assert [count(f"{verb}_count") for verb in ("play", "play_song", "skip", "rate")] == [2, 1, 1, 0]
+    for metric, near in (
+        ("plya_count", "play_count"),
+        ("play_sing_count", "play_song_count"),
+        ("pla_count", "play_count"),
+    ):
+        with pytest.raises(UnknownNameError) as caught:
+            count(metric)
+        assert caught.value.kind == "metric"
+        assert near in caught.value.suggestions
 
 
 @pytest.mark.usefixtures("flights")
