@@ -91,7 +91,7 @@ class QueryProcessor:
             )
             sql = prepared.sql
             if plan.fill:
-                table, filling = self._filled(plan, table, timeout - (time.perf_counter() - started))
+                table, filling = self._filled(plan, table, started + timeout)
                 sql = f"{sql};\n{filling}"
             executed = time.perf_counter()
         rows, next_cursor, truncated = _finished(plan, table)
@@ -131,11 +131,11 @@ class QueryProcessor:
                 return snapshot.schema, schemas, model
         return schemas[dataset_of(named, model, schemas)], schemas, model
 
-    def _filled(self, plan: Plan, found: pa.Table, timeout_s: float) -> tuple[pa.Table, str]:
-        """The rows of a filled series, and the SQL they were made by."""
+    def _filled(self, plan: Plan, found: pa.Table, until: float) -> tuple[pa.Table, str]:
+        """The rows of a filled series, made before `time.perf_counter()` is `until`, and the SQL they were made by."""
         tables = {gaps.FOUND: found, gaps.BUCKETS: gaps.buckets(plan, found)}
         sql = gaps.statement(plan).sql(dialect="duckdb", copy=False)
-        return self._executor.run_text(sql, tables, timeout_s=max(timeout_s, 0.001), files=()), sql
+        return self._executor.run_text(sql, tables, timeout_s=max(until - time.perf_counter(), 0.001), files=()), sql
 
     def _prepare(self, asked: QueryRequest, timeout_s: float, stack: ExitStack) -> _Prepared:
         schema, schemas, model = self._asked_of(asked)
