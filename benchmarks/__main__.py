@@ -15,6 +15,11 @@ from benchmarks.report import RESULTS
 ALL = ("ingest_host", "ingest_http", "scan", "overhead", "memory")
 
 
+def shown(value: float) -> str:
+    """Three digits that matter, and no exponent."""
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(ALL)}; all when none is given")
@@ -29,7 +34,7 @@ def main() -> int:
             continue
         for row in json.loads((RESULTS / f"{name}.json").read_text())["measurements"]:
             met = {True: "yes", False: "no", None: ""}[row["met"]]
-            table.add_row(name, row["what"], f"{row['value']:,.4g} {row['unit']}", row["target"], met)
+            table.add_row(name, row["what"], f"{shown(row['value'])} {row['unit']}", row["target"], met)
     Console(width=140).print(table)
     return len(failed)
 
