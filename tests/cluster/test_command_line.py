@@ -222,7 +222,9 @@ def test_a_second_start_from_the_same_place_is_refused(tenancy: Run, service: An
 
 
 def test_an_operator_who_lost_the_key_is_given_another_while_the_system_runs(tenancy: Run) -> None:
-    made = json.loads(tenancy("up", "--new-admin-key", "--json").stdout)["admin_key"]
+    answer = tenancy("up", "--new-admin-key", "--json")
+    assert answer.returncode == 0, answer.stderr
+    made = json.loads(answer.stdout)["admin_key"]
     assert tenancy("tenant", "list", TENANCY_API_KEY=made).returncode == 0
     assert tenancy("tenant", "list").returncode == 0  # with the one from before
     assert json.loads(tenancy("key", "revoke", "*", made.split("_")[1], "--json").stdout)

@@ -93,10 +93,10 @@ class DedupIndex:
         if not digests:
             return duplicate
         since = micros(self._clock.now() - self._window)
-        runs = self._reserve(digests)
+        self._reserve(digests)
         seen: set[str] = set()
         try:
-            seen = self._seen(digests, runs, since)
+            seen = self._seen(digests, since)
         except BaseException:
             seen = set(digests)
             raise
@@ -128,9 +128,7 @@ class DedupIndex:
         """Which digests were seen within the window; claims nothing. For recovery."""
         named = {str(index): value for index, value in enumerate(_split(digests))}
         since = micros(self._clock.now() - self._window)
-        with self._lock:
-            runs = self._runs
-        seen = self._seen(named, runs, since)
+        seen = self._seen(named, since)
         return [name in seen for name in named]
 
     def freeze(self) -> None:
@@ -178,13 +176,13 @@ class DedupIndex:
         with self._lock:
             return any(run.url == url for run in self._runs)
 
-    def _reserve(self, digests: dict[str, bytes]) -> tuple[DedupRun, ...]:
+    def _reserve(self, digests: dict[str, bytes]) -> None:
         deadline = time.monotonic() + _WAIT_S
         while True:
             with self._lock:
                 if self._claimed.keys().isdisjoint(digests):
                     self._claimed.update(digests)
-                    return self._runs
+                    return
             self._drive()
             with self._lock:
                 if not self._claimed.keys().isdisjoint(digests):
@@ -198,8 +196,10 @@ class DedupIndex:
                 self._claimed.pop(id, None)
             self._freed.notify_all()
 
-    def _seen(self, digests: dict[str, bytes], runs: tuple[DedupRun, ...], since: int) -> set[str]:
+    def _seen(self, digests: dict[str, bytes], since: int) -> set[str]:
         with self._lock:
+            # At one instant: between two, a flush could move an id from what is frozen into a run.
+            runs = self._runs
             seen = {
                 text
                 for held in (self._recent, self._frozen)

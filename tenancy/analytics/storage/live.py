@@ -125,6 +125,7 @@ class LiveDataset:
         with self._lock:
             self._segments += tuple(added)
             self._frozen = Buffer(self._arrow)
+            self._seen = None  # it would keep the flushed rows in memory until the next query
 
     def replace(self, parts: Sequence[Segment], whole: Segment) -> None:
         """The rows of `parts` are in `whole` now, which takes the place of the last of them."""

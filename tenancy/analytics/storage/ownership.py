@@ -26,7 +26,8 @@ class Ownership:
 
     def check(self) -> None:
         """Ask the catalog; raise StaleOwnerError where another owner has taken over."""
-        self._current = self._catalog.epoch()
+        # Another thread may have seen a later epoch since this one asked.
+        self._current = max(self._catalog.epoch(), self._current)
         self.assume()
 
     def learn(self, error: StaleOwnerError) -> None:

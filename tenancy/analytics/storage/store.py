@@ -23,7 +23,13 @@ import pyarrow.compute as pc
 
 from tenancy.analytics.clock import Clock
 from tenancy.analytics.config import StorageConfig
-from tenancy.analytics.errors import AnalyticsError, BackpressureError, ConflictError, StorageFullError
+from tenancy.analytics.errors import (
+    AnalyticsError,
+    BackpressureError,
+    ConflictError,
+    StaleOwnerError,
+    StorageFullError,
+)
 from tenancy.analytics.schema import EVENT_TIME, DatasetSchema, quarantine_schema
 from tenancy.analytics.storage._ids import SegmentIds
 from tenancy.analytics.storage._wal_format import LogBatch
@@ -334,6 +340,9 @@ class DatasetStore:
         """A new owner raises the epoch and then lists the log; so what is written before it is raised is found."""
         try:
             self._owner.check()
+        except StaleOwnerError:
+            # The object is the new owner's now: it may have replayed it, and may have nothing else of its rows yet.
+            raise
         except BaseException:
             self._log.withdraw(position)
             raise

@@ -103,6 +103,24 @@ def test_of_equal_ids_in_one_call_the_first_wins(place: Any) -> None:
     assert claimed.tolist() == [False, False, False, True, False, True]
 
 
+def test_an_id_is_known_while_a_flush_moves_it_into_a_run(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = index_of(place)
+    index.claim(["a"])
+    store_ids(index, ["a"], place.clock.now())
+    index.freeze()
+    new = index.new_run()
+    assert new is not None
+    place.fs.write_durable(URL.format("1"), new.run.encode())
+    reserve = index._reserve
+
+    def reserve_and_flush(digests: dict[str, bytes]) -> None:
+        reserve(digests)
+        index.fold([DedupRun("1", URL.format("1"), 1, *new.span)], new.replaced)
+
+    monkeypatch.setattr(index, "_reserve", reserve_and_flush)
+    assert index.claim(["a", "b"]).tolist() == [True, False]
+
+
 def test_a_released_id_can_be_claimed_again(place: Any) -> None:
     index = index_of(place)
     index.claim(["a"])
