@@ -76,38 +76,54 @@ class Maintenance:
         self._flushing = threading.Lock()
         self._compacting = threading.Lock()
         self._unsettled: dict[str, _Commit] = {}
-        self.logged: WalPosition | None = None
-        """The position in the log up to which rows are in the buffer; guarded by the shared lock."""
+        self._logged: WalPosition | None = None
         self._folded: WalPosition | None = None
+        self._waiting_since: datetime | None = None
+        self._frozen_since: datetime | None = None
         self.failing = False
         """Whether the last flush failed; then it is left to `TenantStore.maintain` to try again."""
 
+    @property
+    def logged(self) -> WalPosition | None:
+        """The position in the log up to which rows are in the buffer; guarded by the shared lock."""
+        return self._logged
+
+    @logged.setter
+    def logged(self, position: WalPosition) -> None:
+        self._logged = position
+        if self._waiting_since is None:
+            self._waiting_since = self._clock.now()
+
     def full(self) -> bool:
-        """Whether the buffer has as many rows or bytes as a segment should have."""
+        """Whether the buffer has as many rows as a segment should have, or as many bytes with the answers kept."""
         parts = self._live.active, self._refused.active
         return (
             sum(part.rows for part in parts) >= self._config.flush_rows
-            or sum(part.bytes for part in parts) >= self._config.flush_bytes
+            or sum(part.bytes for part in parts) + self._answers.bytes >= self._config.flush_bytes
         )
 
     def due(self, now: datetime) -> bool:
-        """Whether there is something to flush, by rows, bytes or age, or a flush to be finished."""
-        ages = [(now - part.since).total_seconds() for part in (self._live.active, self._refused.active) if part.since]
-        return "flush" in self._unsettled or self.full() or max(ages, default=0.0) >= self._config.flush_age_seconds
+        """Whether there is something to flush, by rows, bytes or age, or a flush to be finished.
+
+        What waits is what was logged, rows or none: a batch of duplicates leaves an answer and an object of the log.
+        """
+        since = self._waiting_since
+        waited = (now - since).total_seconds() if since is not None else 0.0
+        return "flush" in self._unsettled or self.full() or waited >= self._config.flush_age_seconds
 
     def flush(self) -> None:
         """Make segments of what is in the buffer."""
         with self._flushing:
             self.failing = True
             self._settle("flush")
-            frozen = self._freeze()
-            if frozen is not None:
-                try:
+            try:
+                frozen = self._freeze()
+                if frozen is not None:
                     self._unsettled["flush"] = self._written(frozen)
-                except BaseException:
-                    self._thaw()
-                    raise
-                self._settle("flush")
+            except BaseException:
+                self._thaw()
+                raise
+            self._settle("flush")
             self.failing = False
 
     def compact(self) -> int:
@@ -144,6 +160,7 @@ class Maintenance:
         with self._lock:
             if self.logged == self._folded:
                 return None
+            self._frozen_since, self._waiting_since = self._waiting_since, None
             tables = tuple((live, live.freeze()) for live in (self._live, self._refused))
             self._ids.freeze()
             return _Frozen(tables, self._answers.freeze(), self.logged)
@@ -154,6 +171,7 @@ class Maintenance:
             self._refused.thaw()
             self._ids.thaw()
             self._answers.thaw()
+            self._waiting_since = self._frozen_since
 
     def _written(self, frozen: _Frozen) -> _Commit:
         """Write the files of a flush; removes them again when one of them fails."""

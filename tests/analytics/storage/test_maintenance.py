@@ -1,0 +1,72 @@
+"""When a flush is due, also for batches that leave no row."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tenancy.analytics.storage import maintenance
+from tenancy.analytics.storage.append import Append
+from tenancy.analytics.storage.catalog import IdempotencyRecord
+from tenancy.analytics.storage.store import DatasetStore
+
+AGE = timedelta(seconds=60)
+
+
+def nothing_but_an_answer(place: Any, store: DatasetStore, key: str) -> None:
+    """What a repeated batch leaves: every row was a duplicate."""
+    record = IdempotencyRecord(key, b"fingerprint", b"receipts", place.clock.now())
+    store.append(Append(place.events([]), idempotency=record)).result()
+
+
+def test_an_answer_without_rows_is_flushed_when_it_waited_long_enough(place: Any) -> None:
+    owner = place.take_over()
+    store = owner.create(place.schema)
+    nothing_but_an_answer(place, store, "first")
+    place.clock.advance(AGE / 2)
+    nothing_but_an_answer(place, store, "second")
+    owner.maintain()
+    assert len(place.files("wal")) == 2
+    place.clock.advance(AGE / 2)
+    owner.maintain()
+    assert (place.files("wal"), place.files("segments")) == ([], [])
+    assert place.catalog.tenant("tenant_001").idempotency("plays", "second") is not None
+    assert not store.due(place.clock.now() + timedelta(days=1))
+
+
+def test_what_is_logged_after_a_flush_waits_for_its_own_age(place: Any) -> None:
+    store = place.plays()
+    nothing_but_an_answer(place, store, "first")
+    place.clock.advance(AGE)
+    store.flush()
+    nothing_but_an_answer(place, store, "second")
+    assert not store.due(place.clock.now() + AGE - timedelta(seconds=1))
+    assert store.due(place.clock.now() + AGE)
+
+
+def test_a_flush_that_failed_leaves_the_age_of_what_it_took(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = place.plays()
+    nothing_but_an_answer(place, store, "first")
+    place.clock.advance(AGE)
+
+    def failing(*_: Any) -> Any:
+        raise OSError("unplugged")
+
+    monkeypatch.setattr(maintenance.Maintenance, "_run_written", failing)
+    with pytest.raises(OSError, match="unplugged"):
+        store.flush()
+    monkeypatch.undo()
+    assert store.due(place.clock.now())
+    store.flush()
+    assert place.files("wal") == []
+
+
+def test_answers_alone_can_fill_the_buffer(place: Any) -> None:
+    store = place.plays(flush_bytes=4096)
+    for number in range(32):
+        nothing_but_an_answer(place, store, f"key {number}")
+    place.executor.shutdown()
+    assert len(place.files("wal")) < 32
+    assert place.catalog.tenant("tenant_001").idempotency("plays", "key 0") is not None
