@@ -20,7 +20,7 @@ from tenancy.analytics.engine.quarantines import Quarantines
 from tenancy.analytics.engine.source import QueriedStore
 from tenancy.analytics.engine.stored_rows import StoredRows
 from tenancy.analytics.engine.tenant_config import TenantConfig
-from tenancy.analytics.errors import AnalyticsError, BackpressureError, StaleOwnerError
+from tenancy.analytics.errors import BackpressureError, StaleOwnerError
 from tenancy.analytics.query import QueryRequest, QueryResult, SemanticModel
 from tenancy.analytics.schema import DatasetSchema
 from tenancy.analytics.storage.catalog import TenantCatalog
@@ -203,10 +203,11 @@ class AnalyticsEngine:
             except StaleOwnerError as error:
                 _log.info("maintenance ends: %s", error)
                 return
-            except (AnalyticsError, OSError) as error:
-                if str(error) != self._last_failure:
-                    _log.warning("tenant %r could not be maintained, trying again: %s", self.tenant, error)
-                self._last_failure = str(error)
+            except Exception as error:  # noqa: BLE001 - whatever failed, without maintenance the log grows for ever
+                failure = str(error) or repr(error)  # a MemoryError says nothing
+                if failure != self._last_failure:
+                    _log.warning("tenant %r could not be maintained, trying again", self.tenant, exc_info=True)
+                self._last_failure = failure
             else:
                 self._last_failure = None
 

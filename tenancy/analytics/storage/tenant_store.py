@@ -12,7 +12,6 @@ from typing import Self
 from tenancy.analytics.clock import Clock
 from tenancy.analytics.config import StorageConfig
 from tenancy.analytics.errors import (
-    AnalyticsError,
     IntegrityError,
     StaleOwnerError,
     UnknownNameError,
@@ -141,13 +140,13 @@ class TenantStore:
         if not self._maintaining.acquire(blocking=False):
             return  # another thread is at it
         try:
-            errors: list[AnalyticsError] = []
+            errors: list[Exception] = []
             for store in list(self._stores.values()):
                 try:
                     if store.due(self._clock.now()):
                         store.flush()
                     store.compact()
-                except AnalyticsError as error:
+                except Exception as error:  # noqa: BLE001 - raised below, once the others had their turn
                     errors.append(error)
             self._expire()
             self._delete_dead()
@@ -157,14 +156,17 @@ class TenantStore:
             self._maintaining.release()
 
     def close(self) -> None:
-        """Flush, and admit nothing more. What cannot be flushed stays in the log for the next owner."""
-        errors: list[AnalyticsError] = []
+        """Flush, and admit nothing more. What cannot be flushed stays in the log for the next owner.
+
+        Every dataset is closed, also when one of them fails; the first error is raised at the end.
+        """
+        errors: list[Exception] = []
         for store in list(self._stores.values()):
             try:
                 store.close()
             except StaleOwnerError as error:
                 _log.info("%s", error)
-            except AnalyticsError as error:
+            except Exception as error:  # noqa: BLE001 - raised below, once the others are closed
                 errors.append(error)
         if errors:
             raise errors[0]

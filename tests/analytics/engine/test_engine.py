@@ -105,6 +105,34 @@ async def test_maintenance_ends_when_the_engine_is_fenced_off(opened: Open) -> N
     await asyncio.wait_for(old.maintain_forever(at_once), timeout=10)
 
 
+@pytest.mark.parametrize("error", [pa.ArrowMemoryError("no room"), pa.ArrowInvalid("odd"), MemoryError()], ids=repr)
+async def test_maintenance_outlives_any_error_and_tells_of_it(
+    opened: Open, clock: ManualClock, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = opened(storage={"flush_age_seconds": 60})
+    await engine.collect("user_interactions", Payload.of({"n": 1}))
+    clock.advance(timedelta(seconds=61))
+    failures: list[str | None] = []
+
+    def failing(_store: DatasetStore) -> None:
+        raise error
+
+    async def mended_after_two_rounds(_seconds: float) -> None:
+        failures.append(engine.status().last_failure)
+        if len(failures) == 3:
+            monkeypatch.undo()
+        if len(failures) == 4:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(DatasetStore, "flush", failing)
+    with pytest.raises(asyncio.CancelledError):
+        await engine.maintain_forever(mended_after_two_rounds)
+
+    told = str(error) or repr(error)
+    assert failures == [None, told, told, None]
+    assert (await engine.query(COUNT)).stats.segments_total == 1
+
+
 async def test_a_buffer_is_written_out_when_it_is_old_enough(opened: Open, clock: ManualClock) -> None:
     engine = opened(storage={"flush_age_seconds": 60})
     await engine.collect("user_interactions", Payload.of({"n": 1}))

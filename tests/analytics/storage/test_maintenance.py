@@ -1,15 +1,18 @@
-"""When a flush is due, also for batches that leave no row."""
+"""When a flush is due, also for batches that leave no row, and maintenance that goes on past what fails."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from tenancy.analytics.schema import DatasetSchema
 from tenancy.analytics.storage import maintenance
 from tenancy.analytics.storage.append import Append
 from tenancy.analytics.storage.catalog import IdempotencyRecord
+from tenancy.analytics.storage.segments import write_segment
 from tenancy.analytics.storage.store import DatasetStore
 
 AGE = timedelta(seconds=60)
@@ -70,3 +73,38 @@ def test_answers_alone_can_fill_the_buffer(place: Any) -> None:
     place.executor.shutdown()
     assert len(place.files("wal")) < 32
     assert place.catalog.tenant("tenant_001").idempotency("plays", "key 0") is not None
+
+
+ERRORS = [OSError("unplugged"), pa.ArrowMemoryError("no room"), MemoryError()]
+
+
+def two_datasets_of_which_one_fails(place: Any, error: Exception, monkeypatch: pytest.MonkeyPatch) -> Any:
+    owner = place.take_over()
+    real = write_segment
+
+    def failing_for_one(fs: Any, id: str, url: str, rows: pa.Table, schema: DatasetSchema) -> Any:
+        if schema.name == "albums":
+            raise error
+        return real(fs, id, url, rows, schema)
+
+    monkeypatch.setattr(maintenance, "write_segment", failing_for_one)
+    for name in ("albums", "plays"):
+        owner.create(place.schema.model_copy(update={"name": name})).append(Append(place.events(["a"]))).result()
+    return owner
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=repr)
+def test_maintenance_goes_on_past_any_error(place: Any, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = two_datasets_of_which_one_fails(place, error, monkeypatch)
+    place.clock.advance(AGE)
+    with pytest.raises(type(error)):
+        owner.maintain()
+    assert (len(place.files("segments")), place.files("wal")) == (1, [])
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=repr)
+def test_closing_goes_on_past_any_error(place: Any, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = two_datasets_of_which_one_fails(place, error, monkeypatch)
+    with pytest.raises(type(error)):
+        owner.close()
+    assert (len(place.files("segments")), place.files("wal")) == (1, [])
