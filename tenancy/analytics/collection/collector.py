@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Lock
@@ -126,8 +127,9 @@ class DataCollector:
         try:
             now = self._clock.now()
             batch, schema = self._settled(name, sink, again, now)
-            stored = pa.concat_arrays([batch.claimed, batch.repeated])
-            marked = markers(stored, now, schema) if len(stored) else None
+            with _claims_of(batch, sink):
+                stored = pa.concat_arrays([batch.claimed, batch.repeated])
+                marked = markers(stored, now, schema) if len(stored) else None
             done = self._append(sink, replace(batch, quarantined=marked), None)
         except BaseException:
             ticket.done()
@@ -150,7 +152,8 @@ class DataCollector:
             batch, _ = self._settled(name, sink, reading, now)
             record = None
             if key is not None:
-                record = IdempotencyRecord(key[0], key[1], encode(batch.receipts), now)
+                with _claims_of(batch, sink):
+                    record = IdempotencyRecord(key[0], key[1], encode(batch.receipts), now)
             done = self._append(sink, batch, record)
         except BaseException:
             ticket.done()
@@ -197,11 +200,8 @@ class DataCollector:
         checked = check(found, schema, now, future, config.quality_checks_enabled)
         batch = settle(found, checked, schema, now, sink.watermark, sink.claim, config.max_row_bytes)
         if steps and batch.events.num_rows:
-            try:
+            with _claims_of(batch, sink):
                 batch = replace(batch, events=enriched(batch.events, steps))
-            except BaseException:
-                sink.release(batch.claimed)
-                raise
         return batch, schema
 
     def _append(self, sink: EventSink, batch: Batch, record: IdempotencyRecord | None) -> Future[Receipts]:
@@ -219,11 +219,8 @@ class DataCollector:
 
         # Duplicates alone are appended as well, as nothing: the answer waits for the rows they repeat, which
         # may be on their way, and fails with them.
-        try:
+        with _claims_of(batch, sink):
             stored = sink.append(Append(batch.events, batch.claimed, batch.quarantined, record))
-        except BaseException:
-            sink.release(batch.claimed)
-            raise
         stored.add_done_callback(finish)
         return answer
 
@@ -253,3 +250,13 @@ class DataCollector:
             self._admitted(WARNINGS.name, self._create(WARNINGS), rows, None).add_done_callback(told)
         except AnalyticsError:
             monitor.forget(found)
+
+
+@contextmanager
+def _claims_of(batch: Batch, sink: EventSink) -> Iterator[None]:
+    """A step between claiming and storing: when it fails, the ids are given back, or a retry would be a duplicate."""
+    try:
+        yield
+    except BaseException:
+        sink.release(batch.claimed)
+        raise

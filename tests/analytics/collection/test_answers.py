@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from tenancy.analytics.collection import DataCollector, Payload
+from tenancy.analytics.collection import collector as collector_module
 from tenancy.analytics.collection.codec import decode, encode
 from tenancy.analytics.config import CollectionConfig
 from tenancy.analytics.errors import (
@@ -222,3 +223,17 @@ def test_what_waits_in_the_store_counts_as_well(sink: MemorySink, clock: ManualC
     sink.pending_rows = 50_000
     with pytest.raises(BackpressureError):
         limited(sink, clock).collect("plays", Payload.of({"duration": 1}), source=API)
+
+
+def test_ids_claimed_by_a_call_that_failed_before_it_was_stored_are_free_again(
+    collect: Collect, sink: MemorySink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: Receipts) -> bytes:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(collector_module, "encode", failing)
+        with pytest.raises(MemoryError):
+            collect({"event_id": "a", "duration": 1}, key="k")
+    assert collect({"event_id": "a", "duration": 1}, key="k").counts()["accepted"] == 1
+    assert sink.table()["event_id"].to_pylist() == ["a"]

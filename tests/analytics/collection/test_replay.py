@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from tenancy.analytics.collection import DataCollector, pending
+from tenancy.analytics.collection import collector as collector_module
 from tenancy.analytics.config import CollectionConfig
 from tenancy.analytics.schema import DatasetSchema, FieldSpec, FieldType
 from tenancy.analytics.testing import ManualClock, MemorySink
@@ -105,3 +106,20 @@ def test_rows_of_a_table_are_replayed_as_they_were(
     assert fresh.replay("plays", pending(sink.quarantine())).result().counts()["accepted"] == 1
     (row,) = sink.table().to_pylist()
     assert (row["user"], row["in_a"], row["event_time"].timestamp()) == ("grace", 1, 1752575400)
+
+
+def test_a_replay_that_failed_before_it_was_stored_may_be_repeated(
+    collect: Collect, collector: DataCollector, sink: MemorySink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collect({"user": "grace", "event_id": "a"})
+    waiting = pending(sink.quarantine())
+    fix(sink)
+
+    def failing(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(collector_module, "markers", failing)
+        with pytest.raises(MemoryError):
+            collector.replay("plays", waiting)
+    assert collector.replay("plays", waiting).result().counts()["accepted"] == 1
