@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.errors import AnalyticsError
@@ -12,6 +13,23 @@ from tenancy.analytics.errors import AnalyticsError
 OK = "ok"
 
 _log = logging.getLogger(__name__)
+
+
+class BlockingProbe:
+    """A probe that blocks, in the one thread it may have.
+
+    While a run hangs, whoever asks next waits for that same run: a dead mount costs one thread, not one a round.
+    """
+
+    def __init__(self, name: str, probe: Callable[[], object]) -> None:
+        self._probe = probe
+        self._crew = ThreadPoolExecutor(1, f"probe-{name}")
+        self._run: Future[object] | None = None
+
+    async def __call__(self) -> None:
+        if self._run is None or self._run.done():
+            self._run = self._crew.submit(self._probe)
+        await asyncio.shield(asyncio.wrap_future(self._run))  # losing patience does not end the run
 
 
 class Readiness:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 from uuid import uuid4
 
@@ -12,7 +14,7 @@ from starlette.requests import Request
 
 from actors.directory_handle import DirectoryHandle
 from actors.tenant_handle import TenantHandle
-from serve_apps.readiness import Readiness
+from serve_apps.readiness import BlockingProbe, Readiness
 from tenancy.analytics.config import AnalyticsConfig, StorageConfig
 from tenancy.analytics.errors import UnavailableError
 from tenancy.analytics.security import ApiKeys
@@ -38,9 +40,9 @@ class Services:
         """Connects to the catalog; tenants and their hosts are found when they are asked for."""
         catalog = Catalog.open(config.storage)
         directory = directory or DirectoryHandle(config)
-        probes = {
-            "catalog": lambda: asyncio.to_thread(catalog.tenants, limit=1),
-            "storage": lambda: asyncio.to_thread(_write_probe, config.storage),
+        probes: dict[str, Callable[[], Awaitable[object]]] = {
+            "catalog": BlockingProbe("catalog", partial(catalog.tenants, limit=1)),
+            "storage": BlockingProbe("storage", partial(_write_probe, config.storage)),
             "directory": directory.process_id,
         }
         return cls(

@@ -1,10 +1,11 @@
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
 
-from serve_apps.readiness import Readiness
+from serve_apps.readiness import BlockingProbe, Readiness
 from tenancy.analytics.errors import UnavailableError
 from tenancy.analytics.testing import ManualClock
 
@@ -49,3 +50,25 @@ async def test_a_part_that_never_answers_is_given_up() -> None:
     never: Callable[[], Awaitable[object]] = asyncio.Event().wait
     verdicts = await Readiness({"directory": never}, ManualClock(), patience_s=0.01).verdicts()
     assert verdicts == {"directory": "it did not answer in time"}
+
+
+async def test_a_probe_that_hangs_keeps_one_thread_however_many_rounds_ask() -> None:
+    runs: list[int] = []
+    mended = threading.Event()
+
+    def hang() -> None:
+        runs.append(threading.get_ident())
+        mended.wait(10)
+
+    readiness = Readiness({"storage": BlockingProbe("storage", hang)}, valid_s=0.0, patience_s=0.01)
+    try:
+        for _ in range(5):
+            assert await readiness.verdicts() == {"storage": "it did not answer in time"}
+        assert len(runs) == 1
+    finally:
+        mended.set()
+    patient = Readiness(readiness.probes, valid_s=0.0)
+    assert await patient.verdicts() == {"storage": "ok"}
+    assert await patient.verdicts() == {"storage": "ok"}
+    assert len(set(runs)) == 1
+    assert len(runs) > 1
