@@ -34,7 +34,7 @@ async def test_a_part_is_asked_once_a_second_however_many_want_to_know() -> None
     assert part.asked == 1
     part.error = UnavailableError("the catalog", "locked")
     clock.advance(timedelta(seconds=0.1))
-    assert "locked" in (await readiness.verdicts())["catalog"]
+    assert await readiness.verdicts() == {"catalog": "unavailable"}
     assert part.asked == 2
 
 
@@ -50,6 +50,13 @@ async def test_a_part_that_never_answers_is_given_up() -> None:
     never: Callable[[], Awaitable[object]] = asyncio.Event().wait
     verdicts = await Readiness({"directory": never}, ManualClock(), patience_s=0.01).verdicts()
     assert verdicts == {"directory": "it did not answer in time"}
+
+
+async def test_an_error_of_ours_shows_its_code_and_its_text_goes_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    error = UnavailableError("the catalog", "connection to db.internal as user hunter2 refused")
+    verdicts = await Readiness({"catalog": Part(error)}, ManualClock()).verdicts()
+    assert verdicts == {"catalog": error.code}
+    assert "hunter2" in caplog.text
 
 
 async def test_a_probe_that_hangs_keeps_one_thread_however_many_rounds_ask() -> None:
