@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -57,26 +57,14 @@ class TenantHost:
     async def open(self) -> int:
         """Take the tenant over: a new epoch, and what was acknowledged before recovered. Returns the epoch.
 
-        Repeated or concurrent calls open once. Raises UnknownNameError for a tenant nobody registered.
+        Repeated or concurrent calls open once; a caller that is cancelled leaves the opening to those after it.
+        Raises UnknownNameError for a tenant nobody registered.
         """
-        with self._lock:
-            mine = self._opening is None
-            if self._opening is None:
-                self._opening = Future()
-            opening = self._opening
-        if mine:
-            try:
-                await asyncio.to_thread(self._open)
-            except BaseException as error:
-                with self._lock:
-                    self._opening = None  # the next call tries again
-                opening.set_exception(error)
-                raise
-            assert self._engine is not None
-            self._maintenance = asyncio.create_task(self._engine.maintain_forever())
-            opening.set_result(None)
-        await asyncio.wrap_future(opening)
+        await asyncio.shield(asyncio.wrap_future(self._opened()))
         with self._serving() as engine:
+            with self._lock:
+                if self._maintenance is None:
+                    self._maintenance = asyncio.create_task(engine.maintain_forever())
             return engine.epoch
 
     async def collect(
@@ -151,6 +139,10 @@ class TenantHost:
         """Stop serving and release everything; what was acknowledged stays durable either way."""
         with self._lock:
             self._condition = Condition.RETIRED
+            opening = self._opening
+        if opening is not None:
+            await asyncio.wait([asyncio.wrap_future(opening)])  # what it opens is released as well
+        with self._lock:
             engine, self._engine = self._engine, None
             resources, self._resources = self._resources, None
             maintenance, self._maintenance = self._maintenance, None
@@ -163,6 +155,16 @@ class TenantHost:
             if resources is not None:
                 await asyncio.to_thread(resources.close)
 
+    def _opened(self) -> Future[None]:
+        """The opening that is under way or succeeded, else a new one."""
+        with self._lock:
+            last = self._opening
+            if last is None or (last.done() and last.exception() is not None):
+                crew = ThreadPoolExecutor(1, f"open-{self._tenant}")
+                self._opening = last = crew.submit(self._open)
+                crew.shutdown(wait=False)  # its thread ends with the opening
+            return last
+
     def _open(self) -> None:
         resources = HostResources.open(self._config, self._clock)
         try:
@@ -172,7 +174,8 @@ class TenantHost:
             raise
         with self._lock:
             self._resources, self._engine = resources, engine
-            self._condition = Condition.SERVING
+            if self._condition is Condition.NEW:  # or else it is being closed
+                self._condition = Condition.SERVING
             self._last_call = self._clock.monotonic()
 
     @contextmanager

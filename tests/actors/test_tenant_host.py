@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,12 +14,17 @@ from actors.placement import Condition
 from actors.tenant_host import TenantHost
 from tenancy.analytics.collection import Payload
 from tenancy.analytics.config import AnalyticsConfig
-from tenancy.analytics.engine import Backing
+from tenancy.analytics.engine import AnalyticsEngine, Backing, HostResources
 from tenancy.analytics.errors import StaleOwnerError, UnavailableError, UnknownNameError
 from tenancy.analytics.testing import ManualClock
 from tenancy.analytics.types import DataSourceType, Receipts
 
 COUNT = {"type": "aggregation", "metrics": ["count"]}
+
+
+class Gate:
+    def __init__(self) -> None:
+        self.reached, self.free = threading.Event(), threading.Event()
 
 
 @pytest.fixture
@@ -68,6 +74,49 @@ async def test_a_host_that_could_not_open_tries_again_when_asked_again(config: A
 
     await host.close()
     backing.close()
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """Openings wait before it."""
+    gate = Gate()
+    real = AnalyticsEngine.open
+
+    def slow(tenant: str, resources: HostResources) -> AnalyticsEngine:
+        gate.reached.set()
+        assert gate.free.wait(10)
+        return real(tenant, resources)
+
+    monkeypatch.setattr(AnalyticsEngine, "open", slow)
+    return gate
+
+
+async def test_an_opening_whose_caller_gave_up_serves_the_next_caller(host: TenantHost, gate: Gate) -> None:
+    first = asyncio.create_task(host.open())
+    await asyncio.to_thread(gate.reached.wait, 10)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    second = asyncio.create_task(host.open())
+    await asyncio.sleep(0)
+    gate.free.set()
+
+    assert await second == 1  # a second engine would have raised the epoch
+    assert (await collect(host)).counts()["accepted"] == 1
+
+
+async def test_a_host_closed_while_it_opens_releases_what_was_opened(host: TenantHost, gate: Gate) -> None:
+    opening = asyncio.create_task(host.open())
+    await asyncio.to_thread(gate.reached.wait, 10)
+    closing = asyncio.create_task(host.close())
+    await asyncio.sleep(0)
+    gate.free.set()
+    await closing
+
+    with pytest.raises(UnavailableError, match="it is retired"):
+        await opening
+    status = await host.status()
+    assert (status.sight.condition, status.engine) == (Condition.RETIRED, None)
 
 
 async def test_a_host_that_worked_lately_does_not_retire(host: TenantHost, clock: ManualClock) -> None:
