@@ -27,7 +27,7 @@ class Admission:
         self._max_bytes = max_bytes
         self._clock = clock
         self._lock = Lock()
-        self._rows = self._bytes = 0
+        self._rows = self._bytes = self._at_door = 0
         self._seconds_per_row: float | None = None
 
     def admit(self, sink: EventSink, rows: int, size: int) -> Ticket:
@@ -43,6 +43,24 @@ class Admission:
             self._bytes += size
         return Ticket(self, rows, size, self._clock.monotonic())
 
+    def enter(self, size: int) -> Room:
+        """Room for a body from the moment it is in the process, before a thread has time for it; never blocks.
+
+        The bound is that of `admit`, counted apart: what `admit` counts is a part of what entered.
+        Raises BackpressureError, as `admit` does.
+        """
+        with self._lock:
+            if self._at_door and self._at_door + size > self._max_bytes:
+                wait = self._wait(self._rows)
+                raise BackpressureError(self._tenant, "max_in_flight_bytes", self._max_bytes, wait)
+            self._at_door += size
+        return Room(self, size)
+
+    def depart(self, size: int) -> None:
+        """Gives back what a room took."""
+        with self._lock:
+            self._at_door -= size
+
     def _wait(self, rows: int) -> float:
         if self._seconds_per_row is None:
             return _FIRST_GUESS_S
@@ -57,6 +75,20 @@ class Admission:
             measured = seconds / through
             known = self._seconds_per_row
             self._seconds_per_row = measured if known is None else known + _WEIGHT * (measured - known)
+
+
+class Room:
+    """The bytes one body holds from the door on, until they are given back, once."""
+
+    def __init__(self, admission: Admission, size: int) -> None:
+        self._admission = admission
+        self._size = size
+
+    def done(self, _: Future[Any] | None = None) -> None:
+        """Give the bytes back. Fits `Future.add_done_callback`."""
+        size, self._size = self._size, 0
+        if size:
+            self._admission.depart(size)
 
 
 class Ticket:

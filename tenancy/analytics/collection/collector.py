@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tenancy.analytics.clock import Clock
 from tenancy.analytics.collection import refusals
-from tenancy.analytics.collection.admission import Admission
+from tenancy.analytics.collection.admission import Admission, Room
 from tenancy.analytics.collection.anomaly import WARNINGS, Monitor
 from tenancy.analytics.collection.batch import Batch, settle
 from tenancy.analytics.collection.checks import check
@@ -71,6 +71,14 @@ class DataCollector:
         self._counts: Counter[tuple[str, DataSourceType, ReceiptStatus]] = Counter()
         self._monitor = Monitor() if config.anomaly_detection_enabled and create is not None else None
 
+    def enter(self, payload: Payload) -> Room:
+        """Counts a body that waits for `collect` among the bytes in flight; its caller gives the room back.
+
+        Never blocks, so that an event loop may ask. Raises PayloadTooLargeError and BackpressureError.
+        """
+        self._expect_size(payload)
+        return self._admission.enter(payload.nbytes)
+
     def collect(
         self,
         dataset: str,
@@ -87,8 +95,7 @@ class DataCollector:
         the call is kept then, and it may be repeated.
         """
         name = dataset_name(dataset)
-        if isinstance(payload.body, bytes) and len(payload.body) > self._config.max_body_bytes:
-            raise PayloadTooLargeError(self._config.max_body_bytes)
+        self._expect_size(payload)
         sink = self._sink(name)
         if idempotency_key is None:
             return self._counted(name, source, self._admitted(name, sink, payload, None))
@@ -136,6 +143,10 @@ class DataCollector:
             raise
         done.add_done_callback(ticket.done)
         return done
+
+    def _expect_size(self, payload: Payload) -> None:
+        if isinstance(payload.body, bytes) and len(payload.body) > self._config.max_body_bytes:
+            raise PayloadTooLargeError(self._config.max_body_bytes)
 
     def _admitted(
         self, name: str, sink: EventSink, payload: Payload, key: tuple[str, bytes] | None

@@ -228,10 +228,28 @@ class AnalyticsEngine:
         await self._run(self._resources.threads.storing, self._store.close)
 
     async def _collect(self, dataset: str, payload: Payload, source: DataSourceType, key: str | None) -> Receipts:
-        def start() -> Future[Receipts]:
-            return self._collector.collect(dataset, payload, source=source, idempotency_key=key)
+        # Here and not in the thread: calls that wait for one hold their bodies all the while.
+        room = self._collector.enter(payload)
+        waiting = [payload]
 
-        return await asyncio.wrap_future(await self._run(self._resources.threads.collecting, start))
+        def start() -> Future[Receipts]:
+            return self._collector.collect(dataset, waiting.pop(), source=source, idempotency_key=key)
+
+        def started(submitted: Future[Future[Receipts]]) -> None:
+            if submitted.cancelled() or submitted.exception() is not None:
+                waiting.clear()  # a cancelled call stays in the queue of the threads; its body does not
+                room.done()
+            else:
+                submitted.result().add_done_callback(room.done)
+
+        try:
+            submitted = self._resources.threads.collecting.submit(start)
+        except RuntimeError:  # the threads are closed
+            room.done()
+            raise
+        submitted.add_done_callback(started)
+        answer: Future[Receipts] = await asyncio.wrap_future(submitted)
+        return await asyncio.wrap_future(answer)
 
     async def _collect_patiently(
         self, dataset: str, payload: Payload, source: DataSourceType, key: str | None
