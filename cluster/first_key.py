@@ -14,6 +14,7 @@ import sys
 import orjson
 import ray
 
+from cluster.answering import answering
 from serve_apps.settings import AppSettings
 from tenancy.analytics.security import ApiKeys, Role
 from tenancy.analytics.storage.catalog import Catalog
@@ -43,12 +44,14 @@ def first_key(settings: AppSettings, another: bool) -> str | None:
 
 def main(address: str, another: bool) -> None:
     """Runs `first_key` on the head node, where a catalog in a file is."""
+    out = answering()
     ray.init(address, logging_level=logging.ERROR, log_to_driver=False)
     settings = AppSettings.model_validate_json(sys.stdin.buffer.read())
     on_head = {"node:__internal_head__": 0.001}
     task = ray.remote(num_cpus=0, resources=on_head, max_retries=0)(first_key)
     secret = ray.get(task.remote(settings, another), timeout=60)
-    sys.stdout.buffer.write(orjson.dumps({"secret": secret}))
+    with out:
+        out.write(orjson.dumps({"secret": secret}))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 import ray
 
+from cluster.answering import answering
 from cluster.record import ClusterRecord
 from cluster.serve_environment import token_environment
 from tenancy.analytics.config import AnalyticsConfig
@@ -85,9 +86,11 @@ async def _asked(address: str, request: Request) -> Asked:
 
 def main(address: str) -> None:
     """Answers the request on standard input."""
+    out = answering()
     request = Request(**orjson.loads(sys.stdin.buffer.read()))
     asked = asyncio.run(_asked(address, request))
-    sys.stdout.buffer.write(orjson.dumps(dataclasses.asdict(asked)))
+    with out:
+        out.write(orjson.dumps(dataclasses.asdict(asked)))
 
 
 if __name__ == "__main__":
