@@ -63,7 +63,7 @@ class TenantHost:
         await asyncio.shield(asyncio.wrap_future(self._opened()))
         with self._serving() as engine:
             with self._lock:
-                if self._maintenance is None:
+                if self._maintenance is None and self._engine is engine:  # not closed meanwhile
                     self._maintenance = asyncio.create_task(engine.maintain_forever())
             return engine.epoch
 
