@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from tenancy.analytics.collection import refusals
 from tenancy.analytics.collection.fields import Fields, Path, Role, column_name, may_name_a_column
+from tenancy.analytics.collection.payload import json_line
 from tenancy.analytics.schema import EVENT_TIME, FieldSpec, FieldType
 from tenancy.analytics.types import Refusal
 
@@ -187,8 +186,7 @@ class RowReader:
         return None
 
     def _keep_aside(self, found: RowFound, path: Path, value: Any) -> None:
-        found.overflow[".".join(path)] = value if isinstance(value, str) else orjson.dumps(value).decode()
-        return
+        found.overflow[".".join(path)] = value if isinstance(value, str) else json_line(value, 0).decode()
 
 
 def _kind(value: object) -> FieldType | None:

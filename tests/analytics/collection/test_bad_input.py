@@ -106,6 +106,12 @@ def test_a_bad_row_is_quarantined_with_its_reason_and_its_neighbours_are_kept(
     assert sink.quarantine()["error_line"].to_pylist() == [2]
 
 
+def test_an_integer_over_64_bits_in_a_row_that_is_refused_costs_that_row_alone(collect: Collect) -> None:
+    receipts = collect(b'{"text": "a", "whole": 1}\n{"text": {":": -9223372036854775809}, "whole": Infinity}\n')
+    assert receipts.counts()["quarantined"] == 1
+    assert receipts.counts()["accepted"] == 1
+
+
 def test_a_string_of_10_mb_is_quarantined_cut_and_its_neighbours_are_kept(sink: MemorySink, clock: ManualClock) -> None:
     collector = DataCollector("tenant_001", lambda _: sink, CollectionConfig(), clock)
     body = b"\n".join([GOOD, b'{"user":"' + b"x" * 10_000_000 + b'"}', GOOD])
