@@ -18,6 +18,7 @@ from tenancy.analytics.errors import (
     near,
 )
 from tenancy.analytics.schema import DatasetSchema, quarantine_schema
+from tenancy.analytics.storage._removal import removed
 from tenancy.analytics.storage.catalog import TenantCatalog
 from tenancy.analytics.storage.filesystem import EncryptedFileSystem
 from tenancy.analytics.storage.ownership import Ownership
@@ -209,7 +210,7 @@ class TenantStore:
         # Asked after the list was read: who takes over from here on never saw these files, while one that took
         # over before may have made them dead itself and have queries that still read them.
         self._owner.check()
-        gone = [url for url in dead if self._deleted(url)]
+        gone = [url for url in dead if removed(self._fs, url)]
         if gone:
             self._catalog.forget_dead(gone)
             for store in list(self._stores.values()):
@@ -218,13 +219,3 @@ class TenantStore:
 
     def _needed(self, url: str) -> bool:
         return any(store.needs(url) for store in list(self._stores.values()))
-
-    def _deleted(self, url: str) -> bool:
-        try:
-            self._fs.rm_file(url)
-        except FileNotFoundError:
-            return True
-        except OSError as error:
-            _log.warning("%s is not needed any more and cannot be deleted yet: %s", url, error)
-            return False
-        return True

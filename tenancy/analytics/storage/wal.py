@@ -15,6 +15,7 @@ from itertools import groupby
 import pyarrow as pa
 
 from tenancy.analytics.errors import UnavailableError
+from tenancy.analytics.storage._removal import removed
 from tenancy.analytics.storage._wal_format import LogBatch, LogObject, decode, encode
 from tenancy.analytics.storage.catalog import WalPosition
 from tenancy.analytics.storage.filesystem import EncryptedFileSystem
@@ -73,14 +74,14 @@ class WriteAheadLog:
         """The object just written was not acknowledged and shall not be replayed."""
         with self._lock:
             url = self._written.pop(position)
-        if not self._removed(url):
+        if not removed(self._fs, url):
             self._debris.append(url)
 
     def forget(self, folded: WalPosition) -> None:
         """Remove the objects up to `folded`, whose rows are in segments. What cannot be removed is left for later."""
         with self._lock:
             done = [(position, url) for position, url in self._written.items() if position <= folded]
-        gone = [position for position, url in done if self._removed(url)]
+        gone = [position for position, url in done if removed(self._fs, url)]
         with self._lock:
             for position in gone:
                 del self._written[position]
@@ -137,16 +138,6 @@ class WriteAheadLog:
             except FileNotFoundError:
                 continue
         self._debris = []
-
-    def _removed(self, url: str) -> bool:
-        try:
-            self._fs.rm_file(url)
-        except FileNotFoundError:
-            return True
-        except OSError as error:
-            _log.warning("%s is not needed any more and cannot be removed yet: %s", url, error)
-            return False
-        return True
 
     def _url(self, name: str) -> str:
         return f"{self._folder}/{name}"
