@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import orjson
 import yaml
 
+from cluster.answering import ask
 from cluster.dashboard import Dashboard
 from cluster.ports import free_ports
 from cluster.processes import start_ray, started_at, stop
@@ -243,16 +242,6 @@ def _names(options: UpOptions) -> tuple[str, ...]:
 def _admin_key(
     arguments: dict[str, Any], record: ClusterRecord, environment: dict[str, str], *, another: bool
 ) -> str | None:
-    answer = subprocess.run(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-m", "cluster.first_key", record.address, *(["--another"] if another else [])],
-        input=orjson.dumps(arguments),
-        env=environment,
-        capture_output=True,
-        timeout=_PATIENCE_S,
-        check=False,
-    )
-    if answer.returncode != 0:
-        reason = answer.stderr.decode(errors="replace").strip()
-        raise UnavailableError("the operator's key", reason.splitlines()[-1] if reason else str(answer.returncode))
-    secret: str | None = orjson.loads(answer.stdout)["secret"]
+    flags = (record.address, *(["--another"] if another else []))
+    secret: str | None = ask("the operator's key", "cluster.first_key", flags, arguments, environment)["secret"]
     return secret

@@ -10,7 +10,6 @@ import asyncio
 import dataclasses
 import logging
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -21,14 +20,11 @@ from typing import Any
 import orjson
 import ray
 
-from cluster.answering import answering
+from cluster.answering import answering, ask
 from cluster.record import ClusterRecord
 from cluster.serve_environment import token_environment
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.core import CoreAnalyticsManager
-from tenancy.analytics.errors import UnavailableError
-
-_PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +50,8 @@ class Asked:
 
 def ask_and_draw(record: ClusterRecord, request: Request) -> Asked:
     """Runs this module as a program on the cluster of `record`. Raises UnavailableError with its last words."""
-    answer = subprocess.run(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-m", "cluster.demo.python_api", record.address],
-        input=orjson.dumps(request),
-        env={**os.environ, **token_environment()},
-        capture_output=True,
-        timeout=_PATIENCE_S,
-        check=False,
-    )
-    if answer.returncode != 0:
-        reason = answer.stderr.decode(errors="replace").strip()
-        raise UnavailableError("the Python API", reason.splitlines()[-1] if reason else str(answer.returncode))
-    return Asked(**orjson.loads(answer.stdout))
+    environment = {**os.environ, **token_environment()}
+    return Asked(**ask("the Python API", "cluster.demo.python_api", (record.address,), request, environment))
 
 
 async def _asked(address: str, request: Request) -> Asked:
