@@ -83,8 +83,10 @@ class AnalyticsEngine:
         )
 
     @classmethod
-    def open(cls, tenant: str, resources: HostResources) -> AnalyticsEngine:
+    def open(cls, tenant: str, resources: HostResources, host: str = "") -> AnalyticsEngine:
         """Take `tenant` over: raise its epoch, recover what was acknowledged, declare what its configuration says.
+
+        `host` is the name of who takes over, for whoever looks for the tenant.
 
         Blocks while it recovers. Raises UnknownNameError with near matches when nobody registered the tenant.
         """
@@ -99,6 +101,7 @@ class AnalyticsEngine:
             timedelta(hours=config.data_collection.dedup_window_hours),
             resources.clock,
             resources.threads.storing,
+            host,
         )
         known = {schema.name for schema in rows.datasets()}  # a damaged one is known, though it is not served
         for schema in settings.datasets:
@@ -190,26 +193,46 @@ class AnalyticsEngine:
         """Write what is buffered into segments."""
         await self._run(self._resources.threads.storing, self._flush)
 
+    def due(self) -> bool:
+        """Whether `maintain` has something to do. Cheap: a host asks all its engines about once a second."""
+        return self._store.due()
+
     async def maintain(self) -> None:
         """One round of what storage needs: flush what is due, compact, forget what expired."""
         await self._run(self._resources.threads.storing, self._maintain)
 
+    async def keep_up(self) -> None:
+        """`maintain`; a failure is logged and remembered for `status`, for the next round tries again.
+
+        Raises StaleOwnerError, after which there is nothing to maintain any more.
+        """
+        try:
+            await self.maintain()
+        except StaleOwnerError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever failed, without maintenance the log grows for ever
+            failure = str(error) or repr(error)  # a MemoryError says nothing
+            if failure != self._last_failure:
+                _log.warning("tenant %r could not be maintained, trying again", self.tenant, exc_info=True)
+            self._last_failure = failure
+        else:
+            self._last_failure = None
+
     async def maintain_forever(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """`maintain` about once a second, until cancelled or fenced off. A failure is logged and tried again."""
+        """`keep_up` whenever it is due, until cancelled or fenced off: for an engine that no host looks after."""
         while True:
             await sleep(_MAINTENANCE_S)
+            if not self.due():
+                continue
             try:
-                await self.maintain()
+                await self.keep_up()
             except StaleOwnerError as error:
                 _log.info("maintenance ends: %s", error)
                 return
-            except Exception as error:  # noqa: BLE001 - whatever failed, without maintenance the log grows for ever
-                failure = str(error) or repr(error)  # a MemoryError says nothing
-                if failure != self._last_failure:
-                    _log.warning("tenant %r could not be maintained, trying again", self.tenant, exc_info=True)
-                self._last_failure = failure
-            else:
-                self._last_failure = None
+
+    async def check_owner(self) -> None:
+        """Ask the catalog; raises StaleOwnerError when another owner has taken over."""
+        await self._run(self._resources.threads.asking, self._check_owner)
 
     def status(self) -> EngineStatus:
         """How the engine is; never blocks."""
@@ -220,6 +243,7 @@ class AnalyticsEngine:
             len(stores),
             sum(store.pending_rows for store in stores),
             sum(store.pending_bytes for store in stores),
+            self._store.bytes,
             self._last_failure,
         )
 

@@ -34,5 +34,7 @@ class EngineStatus:
     pending_rows: int
     """Rows waiting to be made durable."""
     pending_bytes: int
+    buffered_bytes: int
+    """Held in memory, durable and in no segment yet."""
     last_failure: str | None
     """What went wrong the last time storage was maintained; None when nothing did."""

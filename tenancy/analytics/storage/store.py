@@ -135,6 +135,16 @@ class DatasetStore:
         return self._commit.pending_rows
 
     @property
+    def bytes(self) -> int:
+        """Bytes in memory that are in no segment yet."""
+        return self._live.bytes + self._refused.bytes
+
+    @property
+    def segments(self) -> int:
+        """How many segments are live, those of the quarantine too."""
+        return len(self._live.segments) + len(self._refused.segments)
+
+    @property
     def pending_bytes(self) -> int:
         """Bytes waiting to be made durable."""
         return self._commit.pending_bytes
@@ -294,7 +304,7 @@ class DatasetStore:
             self.flush()
 
     def _flush_recovered(self) -> None:
-        room = self._live.bytes + self._refused.bytes <= self._unflushed_limit
+        room = self.bytes <= self._unflushed_limit
         if room and self._maintenance.failing:
             return  # trying it after every object would write the whole buffer as often
         try:
@@ -309,7 +319,7 @@ class DatasetStore:
         return UNFLUSHED_LIMIT * self._config.flush_bytes
 
     def _admit(self) -> None:
-        if self._live.bytes + self._refused.bytes + self.pending_bytes > self._unflushed_limit:
+        if self.bytes + self.pending_bytes > self._unflushed_limit:
             raise BackpressureError(self._catalog.tenant, "unflushed_bytes", self._unflushed_limit, 1.0)
 
     def _write(self, batches: Sequence[_Batch]) -> None:

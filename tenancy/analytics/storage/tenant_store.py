@@ -26,6 +26,9 @@ from tenancy.analytics.storage.snapshot import Snapshot
 from tenancy.analytics.storage.store import DatasetStore
 from tenancy.analytics.types import MADE_KEY_LIFE, QUARANTINE_SUFFIX, dataset_name
 
+_HOUSEKEEPING_S = 600.0
+"""How often what expired is forgotten where nothing else is to be done: ids live for hours."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -38,7 +41,8 @@ class TenantStore:
             with store.snapshot("plays") as snapshot:
                 ...
 
-    Somebody calls `maintain` about every second. A dataset whose log is damaged raises IntegrityError when it
+    Somebody asks about every second whether it is `due`, and calls `maintain` then. A dataset whose log is damaged
+    raises IntegrityError when it
     is asked for; the others work.
     """
 
@@ -59,6 +63,8 @@ class TenantStore:
         self._owner = Ownership(catalog, epoch)
         self._stores: dict[str, DatasetStore] = {}
         self._broken: dict[str, IntegrityError] = {}
+        self._seen: tuple[int, ...] = ()
+        self._housekeeping_at = clock.monotonic() + _HOUSEKEEPING_S
         self._creating = threading.Lock()
         self._maintaining = threading.Lock()
 
@@ -72,16 +78,18 @@ class TenantStore:
         collection_window: timedelta,
         clock: Clock,
         executor: Executor,
+        host: str = "",
     ) -> Self:
         """Take the tenant over from any earlier owner, and recover every dataset.
 
         `collection_window` is how long event ids and idempotency keys are remembered. Group commits and
-        flushes run on `executor`.
+        flushes run on `executor`. `host` is where the owner runs, for whoever looks for it.
         """
-        store = cls(tenant, catalog, fs, config, collection_window, clock, executor, catalog.raise_epoch())
+        store = cls(tenant, catalog, fs, config, collection_window, clock, executor, catalog.raise_epoch(host))
         for schema in catalog.datasets():
             with suppress(IntegrityError):  # reported, and raised again when the dataset is asked for
                 store._recover(schema)
+        store._seen = store._segments()
         return store
 
     def __enter__(self) -> Self:
@@ -133,6 +141,18 @@ class TenantStore:
             return self._stores[name.removesuffix(QUARANTINE_SUFFIX)].quarantine_snapshot()
         return self.dataset(name).snapshot()
 
+    @property
+    def bytes(self) -> int:
+        """Bytes that its buffers hold in memory."""
+        return sum(store.bytes for store in list(self._stores.values()))
+
+    def due(self) -> bool:
+        """Whether `maintain` has something to do. Looks at what is in memory only, so it may be asked all the time."""
+        if self._clock.monotonic() >= self._housekeeping_at or self._segments() != self._seen:
+            return True
+        now = self._clock.now()
+        return any(store.due(now) for store in list(self._stores.values()))
+
     def maintain(self) -> None:
         """Flush what is due, merge small segments, forget what is past the window, delete what nobody needs.
 
@@ -153,6 +173,8 @@ class TenantStore:
             self._delete_dead()
             if errors:
                 raise errors[0]
+            self._seen = self._segments()
+            self._housekeeping_at = self._clock.monotonic() + _HOUSEKEEPING_S
         finally:
             self._maintaining.release()
 
@@ -216,6 +238,9 @@ class TenantStore:
             for store in list(self._stores.values()):
                 for url in gone:
                     store.bury(url)
+
+    def _segments(self) -> tuple[int, ...]:
+        return tuple(store.segments for store in list(self._stores.values()))
 
     def _needed(self, url: str) -> bool:
         return any(store.needs(url) for store in list(self._stores.values()))

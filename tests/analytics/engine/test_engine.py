@@ -95,9 +95,10 @@ async def test_what_a_replaced_owner_is_asked_or_told_is_left_to_the_new_one(ope
     assert (await new.model(), await opened().model()) == (model, model)
 
 
-async def test_maintenance_ends_when_the_engine_is_fenced_off(opened: Open) -> None:
+async def test_maintenance_ends_when_the_engine_is_fenced_off(opened: Open, clock: ManualClock) -> None:
     old = opened()
     opened()
+    clock.advance(timedelta(minutes=10))
 
     async def at_once(_seconds: float) -> None:
         await asyncio.sleep(0)

@@ -37,7 +37,7 @@ def document(value: Any) -> str:
 
 
 def tenant_record(row: Row[Any]) -> TenantRecord:
-    return TenantRecord(row.tenant, orjson.loads(row.settings), row.epoch, moment(row.created_at))
+    return TenantRecord(row.tenant, orjson.loads(row.settings), row.epoch, moment(row.created_at), row.owner or "")
 
 
 def schema_text(schema: DatasetSchema) -> str:

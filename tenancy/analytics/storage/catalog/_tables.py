@@ -62,6 +62,16 @@ tenants = Table(
     Column("settings", Text, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("owner", Text, nullable=True),
+)
+
+# Outlives the tenant: a name that is registered anew goes on with higher epochs, so that an owner from before, cut
+# off all that time, stays fenced off.
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("tenant", _NAME, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
 )
 
 tenant_keys = Table(

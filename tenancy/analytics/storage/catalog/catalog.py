@@ -17,7 +17,14 @@ from tenancy.analytics.storage.catalog._database import Database
 from tenancy.analytics.storage.catalog._directory import Directory
 from tenancy.analytics.storage.catalog._migrate import migrate
 from tenancy.analytics.storage.catalog._scoped import Scoped, ScopedValue, TenantRows
-from tenancy.analytics.storage.catalog._tables import api_keys, idempotency_keys, metadata, tenant_keys, tenants
+from tenancy.analytics.storage.catalog._tables import (
+    api_keys,
+    idempotency_keys,
+    metadata,
+    tenant_keys,
+    tenants,
+    tombstones,
+)
 from tenancy.analytics.storage.catalog.tenant_catalog import TenantCatalog
 from tenancy.analytics.storage.catalog.values import EVERY_TENANT, ApiKeyRow, KeyRow, TenantRecord
 from tenancy.analytics.types import tenant_id
@@ -77,14 +84,12 @@ class Catalog:
             text = _rows.document(dict(settings))
         except TypeError as error:
             raise InvalidRequestError("tenant settings", dict(settings), f"use what JSON can hold ({error})") from error
-        row = {
-            "settings": text,
-            "epoch": 0,
-            "created_at": _rows.micros(self._clock.now()),
-        }
+        now = _rows.micros(self._clock.now())
 
         def work(scoped: Scoped) -> TenantRecord:
-            scoped.insert(tenants, [row], existing="keep")
+            before = scoped.first(tombstones)
+            epoch = 0 if before is None else before.epoch
+            scoped.insert(tenants, [{"settings": text, "epoch": epoch, "created_at": now}], existing="keep")
             (kept,) = scoped.select(tenants)
             if kept.settings != text:
                 raise ConflictError(f"tenant {tenant!r} exists with other settings", "delete it first, or leave it")
@@ -105,13 +110,16 @@ class Catalog:
         return TenantCatalog(self._rows(tenant), self._directory.epoch, self._answered, self._clock)
 
     def delete_tenant(self, tenant: str) -> None:
-        """Remove the rows of `tenant` from every table. Nothing to do is no error, so it can be repeated."""
+        """Remove the rows of `tenant` from every table but its last epoch. Nothing to do is no error."""
 
         def work(scoped: Scoped) -> None:
             # Held first, as every writer does, so that nobody adds rows while they are being removed.
-            scoped.first(tenants, lock=True)
+            row = scoped.first(tenants, lock=True)
+            if row is not None:
+                scoped.insert(tombstones, [{"epoch": row.epoch}], existing="replace")
             for table in reversed(metadata.sorted_tables):
-                scoped.delete(table)
+                if table is not tombstones:
+                    scoped.delete(table)
 
         self._rows(tenant_id(tenant)).write(work)
         self._database.scrub()

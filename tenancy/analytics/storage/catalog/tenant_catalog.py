@@ -56,12 +56,15 @@ class TenantCatalog:
         """The current epoch: one fast read. Raises UnknownNameError when the tenant was deleted meanwhile."""
         return self._epoch_of(self.tenant)
 
-    def raise_epoch(self) -> int:
-        """Take the tenant over: every commit under an earlier epoch fails from now on. Returns the new epoch."""
+    def raise_epoch(self, owner: str = "") -> int:
+        """Take the tenant over: every commit under an earlier epoch fails from now on. Returns the new epoch.
+
+        `owner` is the name of the host that takes over, for whoever looks for it.
+        """
 
         def work(scoped: Scoped) -> int:
             epoch: int = _hold(scoped) + 1
-            scoped.update(tenants, {"epoch": epoch})
+            scoped.update(tenants, {"epoch": epoch, "owner": owner})
             return epoch
 
         return self._rows.write(work)

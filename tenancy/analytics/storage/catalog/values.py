@@ -22,6 +22,8 @@ class TenantRecord:
     settings: Mapping[str, Any]
     epoch: int
     created_at: datetime
+    owner: str = ""
+    """The host that took over last; empty where none did, or one without a name."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

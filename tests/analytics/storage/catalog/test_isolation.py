@@ -251,6 +251,7 @@ def test_deleting_a_tenant_removes_its_rows_from_every_table_and_nobody_elses(
                     sa.select(sa.func.count()).select_from(table).where(table.c.tenant == name)
                 ).scalar_one()
                 for table in metadata.sorted_tables
+                if table.name != "tombstones"  # outlives the tenant, by intention
             }
 
     before = counts("kept")

@@ -106,3 +106,23 @@ def test_a_place_that_cannot_hold_a_catalog_is_a_configuration_error(config: dic
     with pytest.raises(ConfigurationError, match=r"storage\.catalog_url") as caught:
         Catalog.open(StorageConfig.model_validate(config))
     assert "hush" not in str(caught.value)
+
+
+def test_a_name_registered_anew_goes_on_with_higher_epochs(catalog: Catalog) -> None:
+    catalog.create_tenant("tenant_001")
+    last = [catalog.tenant("tenant_001").raise_epoch() for _ in range(3)][-1]
+    catalog.delete_tenant("tenant_001")
+
+    assert catalog.create_tenant("tenant_001").epoch == last
+    assert catalog.tenant("tenant_001").raise_epoch() == last + 1
+    catalog.delete_tenant("tenant_001")
+    assert catalog.create_tenant("tenant_001").epoch == last + 1
+
+
+def test_who_took_a_tenant_over_last_is_known(catalog: Catalog) -> None:
+    assert catalog.create_tenant("tenant_001").owner == ""
+    rows = catalog.tenant("tenant_001")
+    rows.raise_epoch("shared-0")
+    rows.raise_epoch("shared-1")
+
+    assert (rows.record().epoch, rows.record().owner) == (2, "shared-1")
