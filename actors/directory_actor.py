@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import ray
+from ray.actor import ActorClass
 
-from actors.placement import Sight
+from actors.placement import HostSight
 from actors.tenant_directory import Placement, TenantDirectory
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.storage.catalog import TenantRecord
@@ -20,10 +21,13 @@ class DirectoryServant:
 
     def __init__(self, config: AnalyticsConfig) -> None:
         self._directory = TenantDirectory(config)
-        # Ray makes an asynchronous actor inside its event loop, so the task outlives this line.
-        self._sweep = asyncio.get_running_loop().create_task(self._directory.sweep_forever())
+        # Ray makes an asynchronous actor inside its event loop, so the tasks outlive this line.
+        loop = asyncio.get_running_loop()
+        self._rounds = [
+            loop.create_task(each) for each in (self._directory.watch_forever(), self._directory.sweep_forever())
+        ]
 
-    @ray.method
+    @ray.method(concurrency_group="health")
     async def process_id(self) -> int:
         return os.getpid()
 
@@ -48,12 +52,28 @@ class DirectoryServant:
         await self._directory.delete(tenant)
 
     @ray.method
-    async def sights(self) -> dict[str, Sight]:
-        return await self._directory.sights()
+    async def hosts(self) -> list[HostSight]:
+        return await self._directory.hosts()
+
+    @ray.method
+    async def move(self, tenant: str, target: str) -> Placement:
+        return await self._directory.move(tenant, target)
+
+    @ray.method
+    async def drain(self, host: str) -> list[str]:
+        return await self._directory.drain(host)
+
+    @ray.method
+    async def sweep(self) -> None:
+        await self._directory.sweep()
 
     @ray.method
     async def retire(self, tenant: str, idle_seconds: float) -> bool:
         return await self._directory.retire(tenant, idle_seconds)
 
 
-DirectoryActor = ray.remote(num_cpus=0, max_restarts=-1)(DirectoryServant)
+# Health has a group of its own, so that a directory is not taken for frozen because it is busy.
+# Ray's own stubs do not know `concurrency_groups`; the annotation keeps the methods typed.
+DirectoryActor: ActorClass[DirectoryServant] = ray.remote(  # type: ignore[call-overload]
+    num_cpus=0, max_restarts=-1, concurrency_groups={"health": 4}
+)(DirectoryServant)

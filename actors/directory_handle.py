@@ -7,12 +7,13 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
+import ray
 from ray import ObjectRef
-from ray.actor import ActorProxy
+from ray.actor import ActorHandle, ActorProxy
 
 from actors.answers import answer
 from actors.directory_actor import DirectoryActor, DirectoryServant
-from actors.placement import Sight, pauses
+from actors.placement import HostSight, pauses
 from actors.tenant_directory import NAME, Placement, Sleep
 from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.config import AnalyticsConfig
@@ -22,6 +23,9 @@ from tenancy.analytics.storage.catalog import TenantRecord
 T = TypeVar("T")
 
 _GRACE_S = 5.0
+_PART = "the tenant directory"
+_FROZEN_S = 7.0
+"""A directory whose process says nothing at all for so long is ended; Ray starts it again."""
 
 
 async def patiently(attempt: Callable[[], Awaitable[T]], patience_s: float, clock: Clock, sleep: Sleep) -> T:
@@ -52,6 +56,7 @@ class DirectoryHandle:
         self._clock = clock or SystemClock()
         self._sleep = sleep
         self._actor: ActorProxy[DirectoryServant] | None = None
+        self._answered = False
 
     async def process_id(self) -> int:
         """Of the process that the directory runs in, on its machine."""
@@ -77,9 +82,21 @@ class DirectoryHandle:
         """End the tenant and make its data unreadable for good; see `TenantDirectory.delete`."""
         await self._ask(lambda directory: directory.delete.remote(tenant))
 
-    async def sights(self) -> dict[str, Sight]:
-        """Every running host by tenant."""
-        return await self._ask(lambda directory: directory.sights.remote())
+    async def hosts(self) -> list[HostSight]:
+        """Every running host, looked at now."""
+        return await self._ask(lambda directory: directory.hosts.remote())
+
+    async def move(self, tenant: str, target: str) -> Placement:
+        """Serve `tenant` from another host, live; see `TenantDirectory.move`."""
+        return await self._ask(lambda directory: directory.move.remote(tenant, target))
+
+    async def drain(self, host: str) -> list[str]:
+        """End a host, its tenants written out; returns which it had; see `TenantDirectory.drain`."""
+        return await self._ask(lambda directory: directory.drain.remote(host))
+
+    async def sweep(self) -> None:
+        """Have the directory's round over the hosts now; it has one every few seconds anyway."""
+        await self._ask(lambda directory: directory.sweep.remote())
 
     async def retire(self, tenant: str, idle_seconds: float = 0.0) -> bool:
         """Let a tenant go cold if it was idle for so long; whether it is cold now."""
@@ -91,14 +108,30 @@ class DirectoryHandle:
         async def attempt() -> T:
             if self._actor is None:
                 self._actor = await asyncio.to_thread(self._start)
+            actor = self._actor
             try:
                 # The directory gives up after the same time, and can say why; so it is heard out.
-                return await answer(call(self._actor), "the tenant directory", patience + _GRACE_S)
+                found = await answer(call(actor), _PART, patience + _GRACE_S, lambda: self._lives(actor))
             except UnavailableError:
                 self._actor = None  # by name, whoever is the directory now is found
                 raise
+            self._answered = True
+            return found
 
         return await patiently(attempt, patience, self._clock, self._sleep)
+
+    async def _lives(self, actor: ActorProxy[DirectoryServant]) -> None:
+        """A directory that is frozen is ended, for Ray to start it again. One that was never heard may be starting."""
+        if not self._answered:
+            return
+        try:
+            await answer(actor.process_id.remote(), _PART, _FROZEN_S)
+        except UnavailableError as error:
+            if error.__cause__ is None:  # nothing failed: it just did not answer
+                self._answered = False
+                assert isinstance(actor, ActorHandle)  # at run time it is always one
+                await asyncio.to_thread(ray.kill, actor, no_restart=False)
+            raise
 
     def _start(self) -> ActorProxy[DirectoryServant]:
         options = DirectoryActor.options(

@@ -1,4 +1,4 @@
-"""The hosts that run, as the directory works with them: started, looked at, opened, retired, ended."""
+"""The hosts that run, as the directory works with them: started, looked at, asked to open tenants, ended."""
 
 from __future__ import annotations
 
@@ -10,36 +10,61 @@ from ray.actor import ActorHandle, ActorProxy
 from ray.util import list_named_actors
 
 from actors.answers import answer
-from actors.placement import Condition, Sight
+from actors.placement import HostCondition, HostSight
 from actors.tenant_actor import TenantActor, TenantServant
-from actors.tenant_host import HostStatus
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.errors import UnavailableError
 
 TenantHostActor: TypeAlias = ActorProxy[TenantServant]
 
-PREFIX = "tenant:"
-LOOK_S = 5.0
-"""A host that does not say how it is for so long is silent."""
+PREFIX = "host:"
 
 
 class Fleet(Protocol):
-    """What the directory needs of the machinery that runs hosts."""
+    """What the directory needs of the machinery that runs hosts. Every call but `look` may raise UnavailableError."""
 
-    async def start(self, tenant: str) -> TenantHostActor:
-        """The running host of `tenant`, or a new one: there is one at most by that name."""
+    async def start(self, name: str) -> TenantHostActor:
+        """The running host of that name, or a new one: there is one at most."""
         ...
 
-    async def look(self, tenant: str, host: TenantHostActor) -> Sight:
+    async def find(self, name: str) -> TenantHostActor | None:
+        """The host of that name, however it is; None where there is none."""
+        ...
+
+    async def up(self, name: str, host: TenantHostActor) -> HostSight:
+        """How a host is that may just have been started; waits until it can tell."""
+        ...
+
+    async def beat(self, name: str, host: TenantHostActor) -> None:
+        """Returns when the host answers; UnavailableError when it is dead, or silent for too long."""
+        ...
+
+    async def look(self, name: str, host: TenantHostActor) -> HostSight:
         """How the host is. Never raises."""
         ...
 
-    async def open(self, tenant: str, host: TenantHostActor) -> int:
-        """Let it take its tenant over; returns the epoch. UnavailableError when it died meanwhile."""
+    async def serves(self, name: str, host: TenantHostActor, tenant: str) -> int | None:
+        """Under which epoch the host serves a tenant; None where it does not."""
         ...
 
-    async def retire(self, tenant: str, host: TenantHostActor, idle_seconds: float) -> bool:
-        """Let its tenant go cold if it is idle still."""
+    async def open(self, name: str, host: TenantHostActor, tenant: str) -> int:
+        """Let it take a tenant over; returns the epoch."""
+        ...
+
+    async def release(self, name: str, host: TenantHostActor, tenant: str) -> None:
+        """Let it write everything of a tenant out and let the tenant go."""
+        ...
+
+    async def retire(self, name: str, host: TenantHostActor, idle_seconds: float) -> list[str]:
+        """Let its tenants go cold that were idle for so long; returns which."""
+        ...
+
+    async def drain(self, name: str, host: TenantHostActor) -> list[str]:
+        """Let all its tenants go, and take none any more; returns which."""
+        ...
+
+    async def drain_if_empty(self, name: str, host: TenantHostActor) -> bool:
+        """Let it take no tenant any more, if it has none; whether that is so."""
         ...
 
     async def end(self, host: TenantHostActor) -> None:
@@ -47,7 +72,11 @@ class Fleet(Protocol):
         ...
 
     async def running(self) -> list[str]:
-        """The tenants that have a host, whoever started it."""
+        """The names of the hosts there are, whoever started them."""
+        ...
+
+    async def cores(self) -> int:
+        """Cores of all nodes together."""
         ...
 
 
@@ -58,29 +87,54 @@ class RayFleet:
         self._config = config
         self._namespace = config.placement.namespace
         self._patience_s = config.placement.call_timeout_seconds
+        self._silence_s = config.placement.silence_seconds
 
-    async def start(self, tenant: str) -> TenantHostActor:
+    async def start(self, name: str) -> TenantHostActor:
         options = TenantActor.options(
-            name=PREFIX + tenant, namespace=self._namespace, lifetime="detached", get_if_exists=True
+            name=PREFIX + name,
+            namespace=self._namespace,
+            lifetime="detached",
+            get_if_exists=True,
+            scheduling_strategy="SPREAD",
         )
-        return await asyncio.to_thread(options.remote, tenant, self._config)
+        return await asyncio.to_thread(options.remote, name, self._config)
 
-    async def look(self, tenant: str, host: TenantHostActor) -> Sight:
+    async def find(self, name: str) -> TenantHostActor | None:
         try:
-            return (await self.status(tenant, host)).sight
+            return await asyncio.to_thread(ray.get_actor, PREFIX + name, self._namespace)
+        except ValueError:
+            return None
+
+    async def up(self, name: str, host: TenantHostActor) -> HostSight:
+        return (await answer(host.status.remote(), _part(name), self._patience_s)).sight
+
+    async def beat(self, name: str, host: TenantHostActor) -> None:
+        await answer(host.beat.remote(), _part(name), self._silence_s)
+
+    async def look(self, name: str, host: TenantHostActor) -> HostSight:
+        try:
+            return (await answer(host.status.remote(), _part(name), self._silence_s)).sight
         except UnavailableError as error:
             silent = error.__cause__ is None  # nothing failed: it just did not answer
-            return Sight(Condition.SILENT if silent else Condition.DEAD, why=error.reason)
+            return HostSight(name, HostCondition.SILENT if silent else HostCondition.DEAD, why=error.reason)
 
-    async def status(self, tenant: str, host: TenantHostActor) -> HostStatus:
-        """How the host sees itself. UnavailableError when it cannot say."""
-        return await answer(host.status.remote(), _part(tenant), LOOK_S)
+    async def serves(self, name: str, host: TenantHostActor, tenant: str) -> int | None:
+        return await answer(host.serves.remote(tenant), _part(name), self._silence_s)
 
-    async def open(self, tenant: str, host: TenantHostActor) -> int:
-        return await answer(host.open.remote(), _part(tenant), self._patience_s)
+    async def open(self, name: str, host: TenantHostActor, tenant: str) -> int:
+        return await answer(host.open.remote(tenant), _part(name), self._patience_s)
 
-    async def retire(self, tenant: str, host: TenantHostActor, idle_seconds: float) -> bool:
-        return await answer(host.retire.remote(idle_seconds), _part(tenant), self._patience_s)
+    async def release(self, name: str, host: TenantHostActor, tenant: str) -> None:
+        await answer(host.release.remote(tenant), _part(name), self._patience_s)
+
+    async def retire(self, name: str, host: TenantHostActor, idle_seconds: float) -> list[str]:
+        return await answer(host.retire.remote(idle_seconds), _part(name), self._patience_s)
+
+    async def drain(self, name: str, host: TenantHostActor) -> list[str]:
+        return await answer(host.drain.remote(), _part(name), self._patience_s)
+
+    async def drain_if_empty(self, name: str, host: TenantHostActor) -> bool:
+        return await answer(host.drain_if_empty.remote(), _part(name), self._patience_s)
 
     async def end(self, host: TenantHostActor) -> None:
         assert isinstance(host, ActorHandle)  # at run time it is always one
@@ -89,8 +143,12 @@ class RayFleet:
     async def running(self) -> list[str]:
         named = await asyncio.to_thread(list_named_actors, all_namespaces=True)
         mine = (actor["name"] for actor in named if actor["namespace"] == self._namespace)
-        return [name.removeprefix(PREFIX) for name in mine if name.startswith(PREFIX)]
+        return sorted(name.removeprefix(PREFIX) for name in mine if name.startswith(PREFIX))
+
+    async def cores(self) -> int:
+        resources = await asyncio.to_thread(ray.cluster_resources)
+        return max(1, int(resources.get("CPU", 1)))
 
 
-def _part(tenant: str) -> str:
-    return f"the host of tenant {tenant!r}"
+def _part(name: str) -> str:
+    return f"host {name!r}"

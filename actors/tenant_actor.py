@@ -11,7 +11,7 @@ from ray.actor import ActorClass
 from actors.lean_process import hide
 
 if TYPE_CHECKING:
-    from actors.tenant_host import HostStatus
+    from actors.tenant_host import HostStatus, TenantStatus
     from tenancy.analytics.collection import Payload
     from tenancy.analytics.config import AnalyticsConfig
     from tenancy.analytics.engine import DatasetInfo
@@ -23,71 +23,96 @@ if TYPE_CHECKING:
 class TenantServant:
     """`TenantHost`, reachable by actor calls. Arguments are given by position, which is what Ray can type."""
 
-    def __init__(self, tenant: str, config: AnalyticsConfig) -> None:
+    def __init__(self, name: str, config: AnalyticsConfig) -> None:
         # What a host consists of is imported only once that is settled.
         hide("pandas")
         from actors.tenant_host import TenantHost
 
-        self._host = TenantHost(tenant, config)
+        self._host = TenantHost(name, config, node=ray.get_runtime_context().get_node_id())
 
     @ray.method(concurrency_group="control")
-    async def open(self) -> int:
-        return await self._host.open()
+    async def open(self, tenant: str) -> int:
+        return await self._host.open(tenant)
+
+    @ray.method(concurrency_group="control")
+    async def serves(self, tenant: str) -> int | None:
+        return await self._host.serves(tenant)
 
     @ray.method(concurrency_group="ingest")
     async def collect(
-        self, dataset: str, payload: Payload, source: DataSourceType, idempotency_key: str | None
+        self, tenant: str, dataset: str, payload: Payload, source: DataSourceType, idempotency_key: str | None
     ) -> Receipts:
-        return await self._host.collect(dataset, payload, source, idempotency_key)
+        return await self._host.collect(tenant, dataset, payload, source, idempotency_key)
 
     @ray.method(concurrency_group="ingest")
-    async def replay_quarantine(self, dataset: str, limit: int) -> Receipts:
-        return await self._host.replay_quarantine(dataset, limit)
+    async def replay_quarantine(self, tenant: str, dataset: str, limit: int) -> Receipts:
+        return await self._host.replay_quarantine(tenant, dataset, limit)
 
     @ray.method(concurrency_group="query")
-    async def query(self, request: Mapping[str, Any]) -> QueryResult:
-        return await self._host.query(request)
+    async def query(self, tenant: str, request: Mapping[str, Any]) -> QueryResult:
+        return await self._host.query(tenant, request)
 
     @ray.method(concurrency_group="query")
-    async def explain(self, request: Mapping[str, Any]) -> str:
-        return await self._host.explain(request)
+    async def explain(self, tenant: str, request: Mapping[str, Any]) -> str:
+        return await self._host.explain(tenant, request)
 
     @ray.method(concurrency_group="query")
-    async def quarantine(self, dataset: str, limit: int, cursor: str | None) -> QueryResult:
-        return await self._host.quarantine(dataset, limit, cursor)
+    async def quarantine(self, tenant: str, dataset: str, limit: int, cursor: str | None) -> QueryResult:
+        return await self._host.quarantine(tenant, dataset, limit, cursor)
 
     @ray.method(concurrency_group="control")
-    async def datasets(self) -> list[DatasetInfo]:
-        return await self._host.datasets()
+    async def datasets(self, tenant: str) -> list[DatasetInfo]:
+        return await self._host.datasets(tenant)
 
     @ray.method(concurrency_group="control")
-    async def declare(self, schema: DatasetSchema) -> DatasetSchema:
-        return await self._host.declare(schema)
+    async def declare(self, tenant: str, schema: DatasetSchema) -> DatasetSchema:
+        return await self._host.declare(tenant, schema)
 
     @ray.method(concurrency_group="control")
-    async def model(self) -> str:
-        return await self._host.model()
+    async def model(self, tenant: str) -> str:
+        return await self._host.model(tenant)
 
     @ray.method(concurrency_group="control")
-    async def set_model(self, text: str) -> int:
-        return await self._host.set_model(text)
+    async def set_model(self, tenant: str, text: str) -> int:
+        return await self._host.set_model(tenant, text)
 
     @ray.method(concurrency_group="control")
-    async def flush(self) -> None:
-        await self._host.flush()
+    async def flush(self, tenant: str) -> None:
+        await self._host.flush(tenant)
+
+    @ray.method(concurrency_group="control")
+    async def tenant_status(self, tenant: str) -> TenantStatus:
+        return await self._host.tenant_status(tenant)
 
     @ray.method(concurrency_group="control")
     async def status(self) -> HostStatus:
         return await self._host.status()
 
+    @ray.method(concurrency_group="health")
+    async def beat(self) -> str:
+        return await self._host.beat()
+
     @ray.method(concurrency_group="control")
-    async def retire(self, idle_seconds: float) -> bool:
+    async def retire(self, idle_seconds: float) -> list[str]:
         return await self._host.retire(idle_seconds)
+
+    @ray.method(concurrency_group="control")
+    async def release(self, tenant: str) -> None:
+        await self._host.release(tenant)
+
+    @ray.method(concurrency_group="control")
+    async def drain(self) -> list[str]:
+        return await self._host.drain()
+
+    @ray.method(concurrency_group="control")
+    async def drain_if_empty(self) -> bool:
+        return await self._host.drain_if_empty()
 
 
 # Calls of one group that run at once; the rest wait in the actor. Collection is cheap to hold, since admission
-# inside the host refuses what is too much; queries hold a thread each.
-_GROUPS = {"ingest": 256, "query": 32, "control": 64}
+# inside the host refuses what is too much, and queries wait for their turn in its fair queue. Health has a group of
+# its own, so that a host is not taken for dead because it is busy.
+_GROUPS = {"ingest": 1024, "query": 1024, "control": 256, "health": 4}
 
 # A host that died is replaced by the directory under a higher epoch, never restarted by Ray.
 # Ray's own stubs do not know `concurrency_groups`; the annotation keeps the methods typed.

@@ -12,7 +12,7 @@ from actors.answers import answer
 from actors.directory_handle import DirectoryHandle, patiently
 from actors.fleet import TenantHostActor
 from actors.tenant_directory import Placement, Sleep
-from actors.tenant_host import HostStatus
+from actors.tenant_host import TenantStatus
 from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.collection import Payload
 from tenancy.analytics.config import AnalyticsConfig
@@ -23,6 +23,9 @@ from tenancy.analytics.schema import DatasetSchema
 from tenancy.analytics.types import DataSourceType, Receipts, made_key
 
 T = TypeVar("T")
+
+_ASK_S = 5.0
+"""How long the directory may take to say where a tenant is, while an answer of its host is waited for."""
 
 _GRACE_S = 10.0
 """Beyond its own time limit, how long a query may take to say that it was stopped."""
@@ -65,47 +68,49 @@ class TenantHandle:
     ) -> Receipts:
         """Collect one batch; returns when what was accepted is durable and queryable."""
         key = idempotency_key or made_key(self._clock.now())
-        return await self._ask(lambda host: host.collect.remote(dataset, payload, source, key), self._answer_s)
+        return await self._ask(
+            lambda host: host.collect.remote(self.tenant, dataset, payload, source, key), self._answer_s
+        )
 
     async def query(self, request: Mapping[str, Any]) -> QueryResult:
         """The answer to `request`, over everything acknowledged so far."""
-        return await self._ask(lambda host: host.query.remote(request), self._query_s)
+        return await self._ask(lambda host: host.query.remote(self.tenant, request), self._query_s)
 
     async def explain(self, request: Mapping[str, Any]) -> str:
         """The plan of `request` as text; it is not executed."""
-        return await self._ask(lambda host: host.explain.remote(request), self._query_s)
+        return await self._ask(lambda host: host.explain.remote(self.tenant, request), self._query_s)
 
     async def datasets(self) -> list[DatasetInfo]:
         """What the tenant has."""
-        return await self._ask(lambda host: host.datasets.remote(), self._answer_s)
+        return await self._ask(lambda host: host.datasets.remote(self.tenant), self._answer_s)
 
     async def declare(self, schema: DatasetSchema) -> DatasetSchema:
         """Declare a dataset, or change what is declared of it; returns the schema as it is now."""
-        return await self._ask(lambda host: host.declare.remote(schema), self._answer_s)
+        return await self._ask(lambda host: host.declare.remote(self.tenant, schema), self._answer_s)
 
     async def model(self) -> str:
         """The semantic model as YAML."""
-        return await self._ask(lambda host: host.model.remote(), self._answer_s)
+        return await self._ask(lambda host: host.model.remote(self.tenant), self._answer_s)
 
     async def set_model(self, text: str) -> int:
         """Make the YAML (or JSON) `text` the semantic model; returns its version."""
-        return await self._ask(lambda host: host.set_model.remote(text), self._answer_s)
+        return await self._ask(lambda host: host.set_model.remote(self.tenant, text), self._answer_s)
 
     async def quarantine(self, dataset: str, limit: int = 100, cursor: str | None = None) -> QueryResult:
         """What `dataset` refused and was not collected since, newest first, in pages."""
-        return await self._ask(lambda host: host.quarantine.remote(dataset, limit, cursor), self._query_s)
+        return await self._ask(lambda host: host.quarantine.remote(self.tenant, dataset, limit, cursor), self._query_s)
 
     async def replay_quarantine(self, dataset: str, limit: int = 10_000) -> Receipts:
         """Collect up to `limit` quarantined rows again, oldest first, under the schema of now."""
-        return await self._ask(lambda host: host.replay_quarantine.remote(dataset, limit), self._answer_s)
+        return await self._ask(lambda host: host.replay_quarantine.remote(self.tenant, dataset, limit), self._answer_s)
 
     async def flush(self) -> None:
         """Write what is buffered into segments. Nothing depends on it: what is acknowledged is durable."""
-        await self._ask(lambda host: host.flush.remote(), self._answer_s)
+        await self._ask(lambda host: host.flush.remote(self.tenant), self._answer_s)
 
-    async def status(self) -> HostStatus:
-        """How the tenant's host is; wakes a cold tenant."""
-        return await self._ask(lambda host: host.status.remote(), self._answer_s)
+    async def status(self) -> TenantStatus:
+        """How the tenant is, and on which host; wakes a cold tenant."""
+        return await self._ask(lambda host: host.tenant_status.remote(self.tenant), self._answer_s)
 
     async def _ask(self, call: Callable[[TenantHostActor], ObjectRef[T]], answer_s: float) -> T:
         async def attempt() -> T:
@@ -113,7 +118,8 @@ class TenantHandle:
             if placement is None:
                 placement = self._placement = await self._directory.locate(self.tenant, self._doubted)
             try:
-                return await answer(call(placement.host), f"the host of tenant {self.tenant!r}", answer_s)
+                part = f"the host of tenant {self.tenant!r}"
+                return await answer(call(placement.host), part, answer_s, lambda: self._still(placement))
             except (UnavailableError, StaleOwnerError):
                 # Another call may have found the next host already; then there is nothing to doubt.
                 if self._placement is placement:
@@ -121,3 +127,13 @@ class TenantHandle:
                 raise
 
         return await patiently(attempt, self._patience_s, self._clock, self._sleep)
+
+    async def _still(self, placement: Placement) -> None:
+        """Raises UnavailableError when the tenant is served elsewhere by now: its host hangs, or the tenant moved."""
+        try:
+            async with asyncio.timeout(_ASK_S):
+                now = await self._directory.locate(self.tenant)
+        except (TimeoutError, UnavailableError):
+            return  # nobody knows: the answer may come still
+        if now.epoch != placement.epoch:
+            raise UnavailableError(f"the host of tenant {self.tenant!r}", "the tenant is served by another one now")

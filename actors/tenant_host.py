@@ -1,17 +1,19 @@
-"""The host of one tenant: opens what the tenant needs, owns it under an epoch, serves it, and lets it go cold."""
+"""A host: serves many tenants from one process, each under an epoch of its own, over shared resources."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from actors.placement import Condition, Sight
+from actors.placement import HostCondition, HostSight, TenantSight
+from actors.seat import Presence, Seat
+from actors.work import WorkMeter
 from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.collection import Payload
 from tenancy.analytics.config import AnalyticsConfig
@@ -21,177 +23,244 @@ from tenancy.analytics.query import QueryResult
 from tenancy.analytics.schema import DatasetSchema
 from tenancy.analytics.types import DataSourceType, Receipts
 
+_OPENINGS = 4
+"""Tenants opened at once; after a crash hundreds come, and each waits for the catalog and the disk now and then."""
+_LEAVE_S = 10.0
+"""How long calls that run may keep a tenant that is to leave."""
+_ROUND_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class HostStatus:
     """A host as it sees itself."""
 
-    tenant: str
     pid: int
-    sight: Sight
-    engine: EngineStatus | None
-    """None before the tenant is open and after it was let go."""
+    sight: HostSight
+
+
+@dataclass(frozen=True, slots=True)
+class TenantStatus:
+    """One tenant as its host sees it."""
+
+    host: str
+    pid: int
+    sight: TenantSight
+    engine: EngineStatus
 
 
 class TenantHost:
-    """Serves one tenant from one process; a plain class, which `TenantActor` puts into an actor.
+    """Serves tenants from one process; a plain class, which `TenantActor` puts into an actor.
 
-    Nothing is answered until `open` made this host the tenant's owner. Once a newer owner took over, every
-    call ends in StaleOwnerError, and after `retire` in UnavailableError: the caller asks the directory again.
-    Methods may be called from several event loops at once, as Ray does with concurrency groups.
+    A tenant is answered for once `open` made this host its owner. Every call names its tenant first. It ends in
+    StaleOwnerError once a newer owner took over, and in UnavailableError for a tenant that is not served here:
+    then the caller asks the directory again. Methods may be called from several event loops at once, as Ray
+    does with concurrency groups.
     """
 
-    def __init__(self, tenant: str, config: AnalyticsConfig, clock: Clock | None = None) -> None:
-        self._tenant = tenant
+    def __init__(self, name: str, config: AnalyticsConfig, clock: Clock | None = None, node: str = "") -> None:
+        self.name = name
         self._config = config
         self._clock = clock or SystemClock()
+        self._node = node
         self._lock = threading.Lock()
-        self._opening: Future[None] | None = None
+        self._opening_resources = threading.Lock()
         self._resources: HostResources | None = None
-        self._engine: AnalyticsEngine | None = None
-        self._condition = Condition.NEW
-        self._in_flight = 0
-        self._last_call = self._clock.monotonic()
-        self._maintenance: asyncio.Task[None] | None = None
+        self._seats: dict[str, Seat] = {}
+        self._openers = ThreadPoolExecutor(_OPENINGS, "open")
+        self._draining = False
+        self._work = WorkMeter()
+        self._rounds: asyncio.Task[None] | None = None
 
-    async def open(self) -> int:
-        """Take the tenant over: a new epoch, and what was acknowledged before recovered. Returns the epoch.
+    async def open(self, tenant: str) -> int:
+        """Take a tenant over: a new epoch, and what was acknowledged before recovered. Returns the epoch.
 
-        Repeated or concurrent calls open once; a caller that is cancelled leaves the opening to those after it.
-        Raises UnknownNameError for a tenant nobody registered.
+        Repeated or concurrent calls open once. A tenant that was fenced off here is taken over anew. Raises
+        UnknownNameError for a tenant nobody registered, UnavailableError while the host is drained.
         """
-        await asyncio.shield(asyncio.wrap_future(self._opened()))
-        with self._serving() as engine:
-            with self._lock:
-                if self._maintenance is None and self._engine is engine:  # not closed meanwhile
-                    self._maintenance = asyncio.create_task(engine.maintain_forever())
-            return engine.epoch
+        self._begin_rounds()
+        while True:
+            seat = self._seat_of(tenant)
+            try:
+                await seat.open()
+            except BaseException:
+                if seat.failed:  # and not only given up by this caller
+                    self._forget(seat)
+                raise
+            try:
+                if seat.presence is Presence.SERVING:
+                    return await seat.confirm()
+            except StaleOwnerError:
+                pass
+            # It is over, or on its way out: once it is gone another one is made.
+            await self._give_up(seat)
+
+    async def serves(self, tenant: str) -> int | None:
+        """Under which epoch this host serves a tenant; None where it does not, or knows that it is over."""
+        seat = self._seats.get(tenant)
+        sight = None if seat is None else seat.sight(0.0)
+        return None if sight is None or sight.fenced else sight.epoch
 
     async def collect(
-        self, dataset: str, payload: Payload, source: DataSourceType, idempotency_key: str | None
+        self, tenant: str, dataset: str, payload: Payload, source: DataSourceType, idempotency_key: str | None
     ) -> Receipts:
-        with self._serving() as engine:
+        with self._serving(tenant) as engine:
             return await engine.collect(dataset, payload, source=source, idempotency_key=idempotency_key)
 
-    async def query(self, request: Mapping[str, Any]) -> QueryResult:
-        with self._serving() as engine:
+    async def query(self, tenant: str, request: Mapping[str, Any]) -> QueryResult:
+        with self._serving(tenant) as engine:
             return await engine.query(request)
 
-    async def explain(self, request: Mapping[str, Any]) -> str:
-        with self._serving() as engine:
+    async def explain(self, tenant: str, request: Mapping[str, Any]) -> str:
+        with self._serving(tenant) as engine:
             return await engine.explain(request)
 
-    async def datasets(self) -> list[DatasetInfo]:
-        with self._serving() as engine:
+    async def datasets(self, tenant: str) -> list[DatasetInfo]:
+        with self._serving(tenant) as engine:
             return await engine.datasets()
 
-    async def declare(self, schema: DatasetSchema) -> DatasetSchema:
-        with self._serving() as engine:
+    async def declare(self, tenant: str, schema: DatasetSchema) -> DatasetSchema:
+        with self._serving(tenant) as engine:
             return await engine.declare(schema)
 
-    async def model(self) -> str:
-        with self._serving() as engine:
+    async def model(self, tenant: str) -> str:
+        with self._serving(tenant) as engine:
             return await engine.model()
 
-    async def set_model(self, text: str) -> int:
-        with self._serving() as engine:
+    async def set_model(self, tenant: str, text: str) -> int:
+        with self._serving(tenant) as engine:
             return await engine.set_model(text)
 
-    async def quarantine(self, dataset: str, limit: int, cursor: str | None) -> QueryResult:
-        with self._serving() as engine:
+    async def quarantine(self, tenant: str, dataset: str, limit: int, cursor: str | None) -> QueryResult:
+        with self._serving(tenant) as engine:
             return await engine.quarantine(dataset, limit, cursor)
 
-    async def replay_quarantine(self, dataset: str, limit: int) -> Receipts:
-        with self._serving() as engine:
+    async def replay_quarantine(self, tenant: str, dataset: str, limit: int) -> Receipts:
+        with self._serving(tenant) as engine:
             return await engine.replay_quarantine(dataset, limit)
 
-    async def flush(self) -> None:
-        with self._serving() as engine:
+    async def flush(self, tenant: str) -> None:
+        with self._serving(tenant) as engine:
             await engine.flush()
 
+    async def tenant_status(self, tenant: str) -> TenantStatus:
+        """How one tenant is."""
+        seat = self._seats.get(tenant)
+        sight = None if seat is None else seat.sight(self._work.of(tenant))
+        engine = None if seat is None else seat.engine
+        if sight is None or engine is None:
+            raise self._not_here(tenant)
+        return TenantStatus(self.name, os.getpid(), sight, engine.status())
+
     async def status(self) -> HostStatus:
-        """How this host is; answered in every condition, and no call that keeps a tenant warm."""
-        with self._lock:
-            engine = self._engine
-            sight = Sight(
-                self._condition,
-                None if engine is None else engine.epoch,
-                0.0 if self._in_flight else self._clock.monotonic() - self._last_call,
-                self._in_flight,
-            )
-        return HostStatus(self._tenant, os.getpid(), sight, None if engine is None else engine.status())
+        """How this host is; no call that keeps a tenant warm."""
+        sights = [seat.sight(self._work.of(seat.tenant)) for seat in list(self._seats.values())]
+        tenants = tuple(sight for sight in sights if sight is not None)
+        condition = HostCondition.DRAINING if self._draining else HostCondition.SERVING
+        work, memory = sum(sight.work for sight in tenants), _resident_bytes()
+        return HostStatus(os.getpid(), HostSight(self.name, condition, self._node, tenants, work, memory))
 
-    async def retire(self, idle_seconds: float) -> bool:
-        """Let the tenant go cold: everything written out and closed. False, and nothing done, when it is not idle.
+    async def beat(self) -> str:
+        """That this host lives: its name."""
+        return self.name
 
-        The decision and the refusal of later calls are one step, so no call is lost in between.
-        """
+    async def retire(self, idle_seconds: float) -> list[str]:
+        """Let every tenant go cold that had no call for so long, written out and closed; returns which."""
+        idle = [seat for seat in list(self._seats.values()) if seat.leave_when_idle(idle_seconds)]
+        await asyncio.gather(*(self._give_up(seat) for seat in idle))
+        return [seat.tenant for seat in idle]
+
+    async def release(self, tenant: str) -> None:
+        """Let one tenant go, idle or not: calls that run finish, later ones are refused, everything is written out."""
+        seat = self._seats.get(tenant)
+        if seat is not None:
+            await self._give_up(seat)
+
+    async def drain(self) -> list[str]:
+        """Take no tenant any more, and let all go; returns which."""
         with self._lock:
-            if self._in_flight or self._clock.monotonic() - self._last_call < idle_seconds:
-                return False
-            if self._opening is not None and not self._opening.done():
-                return False
-            self._condition = Condition.RETIRED
-        await self.close()
-        return True
+            self._draining = True
+            seats = list(self._seats.values())
+        await asyncio.gather(*(self._give_up(seat) for seat in seats))
+        return [seat.tenant for seat in seats]
+
+    async def drain_if_empty(self) -> bool:
+        """Take no tenant any more, if there is none; whether it is so."""
+        with self._lock:
+            self._draining = self._draining or not self._seats
+            return self._draining and not self._seats
 
     async def close(self) -> None:
-        """Stop serving and release everything; what was acknowledged stays durable either way."""
+        """Let every tenant go and release everything; what was acknowledged stays durable either way."""
+        await self.drain()
         with self._lock:
-            self._condition = Condition.RETIRED
-            opening = self._opening
-        if opening is not None:
-            await asyncio.wait([asyncio.wrap_future(opening)])  # what it opens is released as well
-        with self._lock:
-            engine, self._engine = self._engine, None
+            rounds, self._rounds = self._rounds, None
             resources, self._resources = self._resources, None
-            maintenance, self._maintenance = self._maintenance, None
-        if maintenance is not None:
-            maintenance.get_loop().call_soon_threadsafe(maintenance.cancel)
-        try:
-            if engine is not None:
-                await engine.close()
-        finally:
-            if resources is not None:
-                await asyncio.to_thread(resources.close)
+        if rounds is not None:
+            rounds.get_loop().call_soon_threadsafe(rounds.cancel)
+        await asyncio.to_thread(self._openers.shutdown)
+        if resources is not None:
+            await asyncio.to_thread(resources.close)
 
-    def _opened(self) -> Future[None]:
-        """The opening that is under way or succeeded, else a new one."""
+    def _seat_of(self, tenant: str) -> Seat:
         with self._lock:
-            last = self._opening
-            if last is None or (last.done() and last.exception() is not None):
-                crew = ThreadPoolExecutor(1, f"open-{self._tenant}")
-                self._opening = last = crew.submit(self._open)
-                crew.shutdown(wait=False)  # its thread ends with the opening
-            return last
+            if self._draining:
+                raise UnavailableError(f"host {self.name!r}", "it is being drained")
+            if tenant not in self._seats:
+                self._seats[tenant] = Seat(tenant, self._opener(tenant), self._openers, self._clock)
+            return self._seats[tenant]
 
-    def _open(self) -> None:
-        resources = HostResources.open(self._config, self._clock)
-        try:
-            engine = AnalyticsEngine.open(self._tenant, resources)
-        except BaseException:
-            resources.close()
-            raise
+    def _opener(self, tenant: str) -> Callable[[], AnalyticsEngine]:
+        return lambda: AnalyticsEngine.open(tenant, self._shared(), self.name)
+
+    def _shared(self) -> HostResources:
+        with self._opening_resources:
+            if self._resources is None:
+                self._resources = HostResources.open(self._config, self._clock)
+            return self._resources
+
+    async def _give_up(self, seat: Seat) -> None:
+        await seat.leave(_LEAVE_S)
+        self._forget(seat)
+
+    def _forget(self, seat: Seat) -> None:
         with self._lock:
-            self._resources, self._engine = resources, engine
-            if self._condition is Condition.NEW:  # or else it is being closed
-                self._condition = Condition.SERVING
-            self._last_call = self._clock.monotonic()
+            if self._seats.get(seat.tenant) is seat:
+                del self._seats[seat.tenant]
+                self._work.forget(seat.tenant)
 
     @contextmanager
-    def _serving(self) -> Iterator[AnalyticsEngine]:
-        with self._lock:
-            engine = self._engine
-            if engine is None or self._condition is Condition.RETIRED:
-                raise UnavailableError(f"the host of tenant {self._tenant!r}", f"it is {self._condition.value}")
-            self._in_flight += 1
-        try:
+    def _serving(self, tenant: str) -> Iterator[AnalyticsEngine]:
+        seat = self._seats.get(tenant)
+        if seat is None:
+            raise self._not_here(tenant)
+        with seat.serving() as engine:
             yield engine
-        except StaleOwnerError:
-            with self._lock:
-                self._condition = Condition.FENCED
-            raise
-        finally:
-            with self._lock:
-                self._in_flight -= 1
-                self._last_call = self._clock.monotonic()
+
+    def _not_here(self, tenant: str) -> UnavailableError:
+        return UnavailableError(f"tenant {tenant!r}", f"host {self.name!r} does not serve it")
+
+    def _begin_rounds(self) -> None:
+        with self._lock:
+            if self._rounds is None and not self._draining:
+                self._rounds = asyncio.create_task(self._look_after())
+
+    async def _look_after(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """About once a second: storage that needs something gets it, and the work of every tenant is measured."""
+        going: set[asyncio.Task[None]] = set()
+        while True:
+            await sleep(_ROUND_S)
+            seats = list(self._seats.values())
+            for seat in seats:
+                engine = seat.engine
+                if engine is not None:
+                    self._work.update(seat.tenant, engine.cpu_seconds(), self._clock.monotonic())
+                    if engine.due():
+                        task = asyncio.create_task(seat.keep_up())
+                        going.add(task)
+                        task.add_done_callback(going.discard)
+
+
+def _resident_bytes() -> int:
+    """Memory of this process (proc(5), statm: the second field, in pages)."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -119,7 +119,11 @@ class PlacementConfig(_Section):
     namespace: str = "tenancy"
     """The Ray namespace of the system's actors."""
     idle_seconds: float = Field(default=300.0, gt=0)
-    """A tenant's host is stopped after so long without a call."""
+    """A tenant goes cold after so long without a call."""
+    shared_hosts: int | None = Field(default=None, ge=1)
+    """Hosts that light tenants share; as many as the cluster has cores where none is given. They start as needed."""
+    silence_seconds: float = Field(default=2.0, gt=0)
+    """A host that does not answer for so long is replaced."""
     call_timeout_seconds: float = Field(default=120.0, gt=0)
     """How long a call is retried while its host is being replaced."""
 

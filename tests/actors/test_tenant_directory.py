@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from actors.fleet import TenantHostActor
-from actors.placement import Condition, Sight
+from actors.placement import HostCondition, HostSight, TenantSight
 from actors.tenant_directory import TenantDirectory
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.engine import Backing
@@ -20,16 +20,19 @@ from tenancy.analytics.testing import ManualClock
 
 @dataclass(eq=False)
 class Host:
-    tenant: str
-    condition: Condition = Condition.NEW
-    epoch: int | None = None
-    idle_s: float = 0.0
+    name: str
+    condition: HostCondition = HostCondition.SERVING
+    tenants: dict[str, TenantSight] = field(default_factory=dict)
     dies_opening: bool = False
     why: str = ""
 
+    def answers(self) -> None:
+        if self.condition in (HostCondition.DEAD, HostCondition.SILENT):
+            raise UnavailableError(f"host {self.name!r}", self.why)
+
 
 class HostsInMemory:
-    """A fleet whose hosts are values; like the real ones they raise the epoch when they open."""
+    """A fleet whose hosts are values; like the real ones they raise the epoch when they open a tenant."""
 
     def __init__(self, backing: Backing) -> None:
         self.backing = backing
@@ -38,45 +41,90 @@ class HostsInMemory:
         self.die_opening = 0
         self.fail_making = ""
 
-    async def start(self, tenant: str) -> TenantHostActor:
+    async def start(self, name: str) -> TenantHostActor:
         await asyncio.sleep(0)
-        if tenant not in self.hosts:
-            self.hosts[tenant] = Host(tenant, dies_opening=len(self.started) < self.die_opening)
+        if name not in self.hosts:
+            self.hosts[name] = Host(name, dies_opening=len(self.started) < self.die_opening)
             if self.fail_making:
-                self.hosts[tenant].condition, self.hosts[tenant].why = Condition.DEAD, self.fail_making
-            self.started.append(self.hosts[tenant])
-        return cast("TenantHostActor", self.hosts[tenant])
+                self.hosts[name].condition, self.hosts[name].why = HostCondition.DEAD, self.fail_making
+            self.started.append(self.hosts[name])
+        return cast("TenantHostActor", self.hosts[name])
 
-    async def look(self, _tenant: str, host: TenantHostActor) -> Sight:
-        seen = cast("Host", host)
+    async def find(self, name: str) -> TenantHostActor | None:
+        return cast("TenantHostActor | None", self.hosts.get(name))
+
+    async def up(self, name: str, host: TenantHostActor) -> HostSight:
+        await self.beat(name, host)
+        return await self.look(name, host)
+
+    async def beat(self, _name: str, host: TenantHostActor) -> None:
         await asyncio.sleep(0)
-        return Sight(seen.condition, seen.epoch, seen.idle_s, why=seen.why)
+        _of(host).answers()
 
-    async def open(self, tenant: str, host: TenantHostActor) -> int:
-        opened = cast("Host", host)
+    async def look(self, name: str, host: TenantHostActor) -> HostSight:
         await asyncio.sleep(0)
-        if opened.dies_opening:
-            opened.condition = Condition.DEAD
-            raise UnavailableError("host", "it died")
-        opened.epoch = self.backing.catalog.tenant(tenant).raise_epoch()
-        opened.condition = Condition.SERVING
-        return opened.epoch
+        seen = _of(host)
+        tenants = tuple(seen.tenants.values())
+        return HostSight(name, seen.condition, "", tenants, sum(each.work for each in tenants), why=seen.why)
 
-    async def retire(self, _tenant: str, host: TenantHostActor, idle_seconds: float) -> bool:
-        asked = cast("Host", host)
+    async def serves(self, _name: str, host: TenantHostActor, tenant: str) -> int | None:
+        await asyncio.sleep(0)
+        _of(host).answers()
+        seen = _of(host).tenants.get(tenant)
+        return None if seen is None or seen.fenced else seen.epoch
+
+    async def open(self, name: str, host: TenantHostActor, tenant: str) -> int:
+        opening = _of(host)
+        await asyncio.sleep(0)
+        if opening.dies_opening:
+            opening.condition, opening.why = HostCondition.DEAD, "it died"
+        opening.answers()
+        epoch = self.backing.catalog.tenant(tenant).raise_epoch(name)
+        opening.tenants[tenant] = TenantSight(tenant, epoch, 0.0, 0, 0.0, 0)
+        return epoch
+
+    async def release(self, _name: str, host: TenantHostActor, tenant: str) -> None:
         await asyncio.sleep(0.01)
-        if asked.idle_s < idle_seconds:
-            return False
-        asked.condition = Condition.RETIRED
-        return True
+        _of(host).answers()
+        _of(host).tenants.pop(tenant, None)
+
+    async def retire(self, _name: str, host: TenantHostActor, idle_seconds: float) -> list[str]:
+        await asyncio.sleep(0.01)
+        idle = [tenant for tenant, seen in _of(host).tenants.items() if seen.idle_s >= idle_seconds]
+        for tenant in idle:
+            del _of(host).tenants[tenant]
+        return idle
+
+    async def drain(self, _name: str, host: TenantHostActor) -> list[str]:
+        _of(host).condition = HostCondition.DRAINING
+        gone, _of(host).tenants = list(_of(host).tenants), {}
+        return gone
+
+    async def drain_if_empty(self, _name: str, host: TenantHostActor) -> bool:
+        if not _of(host).tenants:
+            _of(host).condition = HostCondition.DRAINING
+        return not _of(host).tenants
 
     async def end(self, host: TenantHostActor) -> None:
-        ended = cast("Host", host)
-        ended.condition = Condition.DEAD
-        self.hosts.pop(ended.tenant, None)
+        _of(host).condition = HostCondition.DEAD
+        if self.hosts.get(_of(host).name) is _of(host):
+            del self.hosts[_of(host).name]
 
     async def running(self) -> list[str]:
         return list(self.hosts)
+
+    async def cores(self) -> int:
+        return 2
+
+    def change(self, tenant: str, **changes: Any) -> None:
+        """Something about a tenant is seen differently from now on."""
+        for host in self.hosts.values():
+            if tenant in host.tenants:
+                host.tenants[tenant] = replace(host.tenants[tenant], **changes)
+
+
+def _of(host: TenantHostActor) -> Host:
+    return cast("Host", host)
 
 
 @pytest.fixture
@@ -113,7 +161,7 @@ async def test_a_host_that_died_is_replaced_under_a_higher_epoch(
     directory: TenantDirectory, fleet: HostsInMemory
 ) -> None:
     first = await directory.locate("tenant_001", None)
-    fleet.hosts["tenant_001"].condition = Condition.DEAD
+    fleet.hosts["shared-0"].condition = HostCondition.DEAD
 
     again = await asyncio.gather(*(directory.locate("tenant_001", first.epoch) for _ in range(20)))
 
@@ -125,12 +173,12 @@ async def test_a_silent_host_is_ended_before_another_one_starts(
     directory: TenantDirectory, fleet: HostsInMemory
 ) -> None:
     first = await directory.locate("tenant_001", None)
-    silent = fleet.hosts["tenant_001"]
-    silent.condition = Condition.SILENT
+    silent = fleet.hosts["shared-0"]
+    silent.condition = HostCondition.SILENT
 
     second = await directory.locate("tenant_001", first.epoch)
 
-    assert silent.condition is Condition.DEAD
+    assert silent.condition is HostCondition.DEAD
     assert second.epoch > first.epoch
 
 
@@ -228,7 +276,7 @@ async def test_a_host_that_serves_makes_the_setbacks_before_it_forgotten(failing
     failing.fleet.fail_making = ""
     failing.clock.advance(timedelta(seconds=15))
     first = await failing.directory.locate("tenant_001", None)
-    failing.fleet.hosts["tenant_001"].condition = Condition.DEAD
+    failing.fleet.hosts["shared-0"].condition = HostCondition.DEAD
     failing.pauses.clear()
 
     assert (await failing.directory.locate("tenant_001", first.epoch)).epoch == first.epoch + 1
@@ -256,33 +304,124 @@ async def test_a_new_directory_finds_the_hosts_that_run(
     assert len(fleet.started) == 1
 
 
-async def test_a_host_left_unopened_by_a_dead_directory_is_opened_by_the_next(
+async def test_a_new_directory_knows_which_host_a_tenant_moved_to(
+    config: AnalyticsConfig, backing: Backing, fleet: HostsInMemory, directory: TenantDirectory
+) -> None:
+    await directory.locate("tenant_001", None)
+    moved = await directory.move("tenant_001", "shared-1")
+
+    assert await TenantDirectory(config, backing, fleet).locate("tenant_001", None) == moved
+
+
+async def test_light_tenants_share_one_host(directory: TenantDirectory, backing: Backing, fleet: HostsInMemory) -> None:
+    for number in range(2, 30):
+        backing.register(f"tenant_{number:03d}", {})
+        await directory.locate(f"tenant_{number:03d}", None)
+
+    assert await fleet.running() == ["shared-0"]
+
+
+async def test_tenants_of_a_host_that_died_are_served_by_the_one_that_lives(
+    directory: TenantDirectory, backing: Backing, fleet: HostsInMemory
+) -> None:
+    backing.register("other", {})
+    first = await directory.locate("tenant_001", None)
+    await directory.move("other", "shared-1")
+    fleet.hosts["shared-0"].condition = HostCondition.DEAD
+
+    await directory.watch()
+
+    assert (await directory.locate("tenant_001", None)).name == "shared-1"
+    assert (await directory.locate("tenant_001", None)).epoch == first.epoch + 1
+    assert [seen.name for seen in await directory.hosts()] == ["shared-1"]
+
+
+async def test_a_move_ends_the_old_owner_before_the_new_one_begins(
     directory: TenantDirectory, fleet: HostsInMemory
 ) -> None:
-    await fleet.start("tenant_001")
+    first = await directory.locate("tenant_001", None)
 
-    assert (await directory.locate("tenant_001", None)).epoch == 1
-    assert len(fleet.started) == 1
+    moved = await directory.move("tenant_001", "shared-1")
+
+    assert (moved.name, moved.epoch) == ("shared-1", first.epoch + 1)
+    assert fleet.hosts["shared-0"].tenants == {}
+    assert await directory.locate("tenant_001", first.epoch) == moved
+
+
+async def test_a_tenant_asked_for_while_it_moves_is_found_where_it_went(directory: TenantDirectory) -> None:
+    first = await directory.locate("tenant_001", None)
+
+    moved, *found = await asyncio.gather(
+        directory.move("tenant_001", "shared-1"), *(directory.locate("tenant_001", first.epoch) for _ in range(10))
+    )
+
+    assert {placement.epoch for placement in found} <= {first.epoch, moved.epoch}
+    assert await directory.locate("tenant_001", None) == moved
+
+
+async def test_a_move_that_fails_leaves_the_tenant_to_be_placed_anew(
+    directory: TenantDirectory, fleet: HostsInMemory
+) -> None:
+    first = await directory.locate("tenant_001", None)
+    fleet.die_opening = 2
+
+    with pytest.raises(UnavailableError):
+        await directory.move("tenant_001", "shared-1")
+
+    assert (await directory.locate("tenant_001", None)).epoch > first.epoch
+
+
+async def test_a_tenant_that_loads_its_host_for_long_gets_one_of_its_own(
+    config: AnalyticsConfig, backing: Backing, fleet: HostsInMemory
+) -> None:
+    clock = ManualClock()
+    directory = TenantDirectory(config, backing, fleet, clock)
+    backing.register("quiet", {})
+    await directory.locate("tenant_001", None)
+    await directory.locate("quiet", None)
+    fleet.change("tenant_001", work=1.5)
+
+    for _ in range(10):
+        await directory.sweep()
+        clock.advance(timedelta(seconds=10))
+
+    assert (await directory.locate("tenant_001", None)).name == "dedicated-tenant_001"
+    assert (await directory.locate("quiet", None)).name == "shared-0"
+
+
+async def test_a_drained_host_ends_and_its_tenants_are_placed_when_asked_for(
+    directory: TenantDirectory, fleet: HostsInMemory
+) -> None:
+    first = await directory.locate("tenant_001", None)
+
+    assert await directory.drain("shared-0") == ["tenant_001"]
+
+    assert await fleet.running() == []
+    assert (await directory.locate("tenant_001", None)).epoch == first.epoch + 1
+    with pytest.raises(UnknownNameError, match="shared-0"):
+        await directory.drain("shared-9")
 
 
 async def test_idle_tenants_go_cold_and_busy_ones_stay(
     directory: TenantDirectory, backing: Backing, fleet: HostsInMemory
 ) -> None:
     backing.register("busy", {})
-    await directory.locate("tenant_001", None)
+    first = await directory.locate("tenant_001", None)
     busy = await directory.locate("busy", None)
-    fleet.hosts["tenant_001"].idle_s = 61.0
+    fleet.change("tenant_001", idle_s=61.0)
 
-    assert await directory.sweep() == 1
-    assert await fleet.running() == ["busy"]
+    await directory.sweep()
+
+    assert list(fleet.hosts["shared-0"].tenants) == ["busy"]
     assert await directory.locate("busy", None) == busy
+    assert (await directory.locate("tenant_001", None)).epoch == first.epoch + 1
 
 
-async def test_a_call_that_comes_while_a_tenant_goes_cold_gets_a_new_host(
+async def test_a_call_that_comes_while_a_tenant_goes_cold_gets_it_opened_again(
     directory: TenantDirectory, fleet: HostsInMemory
 ) -> None:
     first = await directory.locate("tenant_001", None)
-    fleet.hosts["tenant_001"].idle_s = 61.0
+    fleet.change("tenant_001", idle_s=61.0)
 
     retired, again = await asyncio.gather(
         directory.retire("tenant_001", 60.0), directory.locate("tenant_001", first.epoch)
@@ -290,7 +429,14 @@ async def test_a_call_that_comes_while_a_tenant_goes_cold_gets_a_new_host(
 
     assert retired
     assert again.epoch > first.epoch
-    assert cast("Any", again.host).condition is Condition.SERVING
+
+
+async def test_a_tenant_with_a_recent_call_is_not_retired(directory: TenantDirectory, fleet: HostsInMemory) -> None:
+    first = await directory.locate("tenant_001", None)
+    fleet.change("tenant_001", idle_s=59.0)
+
+    assert not await directory.retire("tenant_001", 60.0)
+    assert await directory.locate("tenant_001", first.epoch) == first
 
 
 async def test_registering_again_with_equal_settings_changes_nothing(directory: TenantDirectory) -> None:
@@ -314,6 +460,6 @@ async def test_a_deleted_tenant_is_unknown_and_has_no_host(directory: TenantDire
 
     await directory.delete("tenant_001")
 
-    assert await fleet.running() == []
+    assert fleet.hosts["shared-0"].tenants == {}
     with pytest.raises(UnknownNameError):
         await directory.locate("tenant_001", None)

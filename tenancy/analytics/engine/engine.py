@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor, Future
 from datetime import timedelta
@@ -67,6 +68,7 @@ class AnalyticsEngine:
         self._queried = QueriedStore(store)
         self._model = model
         self._last_failure: str | None = None
+        self._cpu_s = 0.0
         config = resources.config
         stored = StoredRows(store.snapshot, resources.backing.filesystem)
         self._collector = DataCollector(
@@ -234,6 +236,10 @@ class AnalyticsEngine:
         """Ask the catalog; raises StaleOwnerError when another owner has taken over."""
         await self._run(self._resources.threads.asking, self._check_owner)
 
+    def cpu_seconds(self) -> float:
+        """CPU time that this engine's work has taken so far."""
+        return self._cpu_s
+
     def status(self) -> EngineStatus:
         """How the engine is; never blocks."""
         stores = [self._store.dataset(schema.name) for schema in self._queried.datasets()]
@@ -289,7 +295,14 @@ class AnalyticsEngine:
                 await asyncio.sleep(error.retry_after_s)
 
     async def _run(self, crew: Executor, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.wrap_future(crew.submit(work, *args, **kwargs))
+        def measured() -> T:
+            began = time.thread_time()
+            try:
+                return work(*args, **kwargs)
+            finally:
+                self._cpu_s += time.thread_time() - began
+
+        return await asyncio.wrap_future(crew.submit(measured))
 
     def _sink(self, dataset: str) -> EventSink:
         if dataset == DEFAULT_DATASET and all(schema.name != dataset for schema in self._queried.datasets()):
