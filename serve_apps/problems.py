@@ -18,11 +18,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from serve_apps.rate_limit import rate_limit_headers
 from tenancy.analytics.errors import (
     AnalyticsError,
     AuthenticationError,
     BackpressureError,
     InvalidRequestError,
+    LimitExceededError,
     PayloadTooLargeError,
     QueryMemoryError,
     QueryTimeoutError,
@@ -66,6 +68,8 @@ def of_error(error: AnalyticsError, instance: str) -> Response:
     """
     headers: dict[str, str] = {}
     extra: dict[str, object] = {}
+    if isinstance(error, LimitExceededError):
+        headers |= rate_limit_headers(error)
     if error.retry_after_s is not None:
         # The header counts whole seconds (RFC 9110 §10.2.3), rounded up; the member is exact.
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
@@ -79,6 +83,8 @@ def of_error(error: AnalyticsError, instance: str) -> Response:
             extra["supported"] = error.supported
         case InvalidRequestError():
             extra["place"] = error.place
+        case LimitExceededError():
+            extra["limit"] = {"name": error.limit, "allowed": error.allowed, "used": error.used}
         case BackpressureError():
             extra["limit"] = {"name": error.limit, "allowed": error.allowed}
         case PayloadTooLargeError():

@@ -128,6 +128,33 @@ class PlacementConfig(_Section):
     """How long a call is retried while its host is being replaced."""
 
 
+class LimitsConfig(_Section):
+    """`limits`: what a tenant may use where its own configuration does not say; None is no cap."""
+
+    events_per_second: int | None = Field(default=None, ge=1)
+    """Rows collected, whatever their receipts."""
+    bytes_per_second: int | None = Field(default=None, ge=1)
+    """Bytes of bodies, after decompression."""
+    queries_per_second: int | None = Field(default=None, ge=1)
+    """Queries, their explanations, and pages of the quarantine."""
+    concurrent_queries: int | None = Field(default=None, ge=1)
+    """Of those, how many at once."""
+    stored_bytes: int | None = Field(default=None, ge=1)
+    """Bytes of segments; beyond it events are refused."""
+    scanned_bytes_per_hour: int | None = Field(default=None, ge=1)
+    """Bytes that queries read; the one that goes beyond it is finished, the next is refused."""
+    weight: float = Field(default=1.0, gt=0, le=1000)
+    """Share of a tenant in the queue of its host, against the others'."""
+    burst_seconds: int = Field(default=1, ge=1, le=3600)
+    """What is not used of a limit per second is saved up for so long, and may be used at once."""
+    remembered_seconds: float = Field(default=5.0, ge=0)
+    """How long a replica repeats a refusal by itself, at most, before it asks the tenant's host again."""
+    concurrent_requests: int = Field(default=48, ge=1)
+    """Requests of one tenant that one replica works on at once."""
+    usage_seconds: float = Field(default=10.0, gt=0)
+    """How often what a tenant used is added to the catalog while it changes."""
+
+
 class AnalyticsConfig(_Section):
     """The root of all settings.
 
@@ -145,6 +172,7 @@ did you mean 'query_timeout_seconds'?
     storage: StorageConfig = StorageConfig()
     security: SecurityConfig = SecurityConfig()
     placement: PlacementConfig = PlacementConfig()
+    limits: LimitsConfig = LimitsConfig()
 
     @classmethod
     def load(

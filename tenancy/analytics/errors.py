@@ -13,6 +13,7 @@
     │   └── IdempotencyMismatchError   422  an idempotency key used again for another body
     ├── LimitError                 your tenant is over a limit
     │   ├── BackpressureError          429  too much in flight; wait `retry_after_s`
+    │   ├── LimitExceededError         429  more than the tenant may use; nothing of the call was done
     │   ├── QueryTimeoutError          408  the query ran longer than it may
     │   └── QueryMemoryError           413  the query needs more memory than it may use
     ├── TryAgainError              nothing is wrong with the call; repeat it
@@ -217,6 +218,30 @@ class BackpressureError(LimitError):
 
     def __str__(self) -> str:
         return f"tenant {self.tenant!r} is over its limit {self.limit}={self.allowed:,}; retry in {self.wait_s} s"
+
+
+class LimitExceededError(LimitError):
+    """More than the tenant may use: of events, bytes, queries or storage. Nothing of the call was done.
+
+    `used` counts what was used and has not come back yet. `wait_s` is None where no waiting helps.
+
+    >>> str(LimitExceededError("tenant_001", "events_per_second", 100, 130, 0.302))
+    "tenant 'tenant_001' is over its limit events_per_second=100 (130 used); retry in 0.302 s"
+    """
+
+    code = "limit-exceeded"
+
+    def __init__(self, tenant: str, limit: str, allowed: int, used: int, wait_s: float | None) -> None:
+        super().__init__(tenant, limit, allowed, used, wait_s)
+        self.tenant, self.limit, self.allowed, self.used, self.wait_s = tenant, limit, allowed, used, wait_s
+
+    @property
+    def retry_after_s(self) -> float | None:
+        return self.wait_s
+
+    def __str__(self) -> str:
+        remedy = "delete data or have the limit raised" if self.wait_s is None else f"retry in {self.wait_s} s"
+        return f"tenant {self.tenant!r} is over its limit {self.limit}={self.allowed:,} ({self.used:,} used); {remedy}"
 
 
 class QueryTimeoutError(LimitError):

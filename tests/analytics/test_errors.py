@@ -9,7 +9,14 @@ import pytest
 from tenancy.analytics import errors
 from tenancy.analytics.errors import AnalyticsError, InvalidRequestError, near
 
-SAMPLES: dict[str, object] = {"str": "plays", "int": 7, "float": 1.5, "object": [1, 2], "tuple[str, ...]": ("a", "b")}
+SAMPLES: dict[str, object] = {
+    "str": "plays",
+    "int": 7,
+    "float": 1.5,
+    "float | None": 2.5,
+    "object": [1, 2],
+    "tuple[str, ...]": ("a", "b"),
+}
 
 
 def concrete_errors() -> Iterator[type[AnalyticsError]]:

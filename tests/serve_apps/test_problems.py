@@ -18,6 +18,7 @@ EXAMPLES: list[AnalyticsError] = [
     errors.UnsupportedMediaError("text/csv", ("application/json",)),
     errors.IdempotencyMismatchError("k1"),
     errors.BackpressureError("tenant_001", "buffer_rows", 50_000, 0.2),
+    errors.LimitExceededError("tenant_001", "events_per_second", 100, 250, 1.52),
     errors.QueryTimeoutError(60.0),
     errors.QueryMemoryError(4096),
     errors.StaleOwnerError("tenant_001", 1, 2),
@@ -65,3 +66,20 @@ def test_a_misspelt_name_comes_with_suggestions() -> None:
 
 def test_without_a_key_the_scheme_is_named() -> None:
     assert of_error(errors.AuthenticationError(), "/").headers["www-authenticate"].startswith("Bearer")
+
+
+def test_a_limit_says_in_the_header_fields_of_the_draft_what_it_is_and_when_to_come_back() -> None:
+    response = of_error(errors.LimitExceededError("tenant_001", "events_per_second", 100, 250, 1.52), "/")
+    assert response.headers["retry-after"] == "2", "rounded up, so that it is enough"
+    assert response.headers["ratelimit-policy"] == '"events_per_second";q=100;qu="events";w=1'
+    assert response.headers["ratelimit"] == '"events_per_second";r=0;t=2'
+    document = orjson.loads(response.body)
+    assert document["limit"] == {"name": "events_per_second", "allowed": 100, "used": 250}
+    assert document["retry_after"] == 1.52
+
+
+def test_a_limit_that_no_waiting_mends_gives_no_time_to_come_back() -> None:
+    response = of_error(errors.LimitExceededError("tenant_001", "stored_bytes", 100, 250, None), "/")
+    assert "retry-after" not in response.headers
+    assert "retry_after" not in orjson.loads(response.body)
+    assert response.headers["ratelimit"] == '"stored_bytes";r=0'

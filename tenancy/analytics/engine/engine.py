@@ -16,6 +16,7 @@ from tenancy.analytics.collection.sink import EventSink
 from tenancy.analytics.config import StorageConfig
 from tenancy.analytics.engine.host_resources import HostResources
 from tenancy.analytics.engine.info import DatasetInfo, EngineStatus
+from tenancy.analytics.engine.limits import Gate, TenantLimits
 from tenancy.analytics.engine.pieces import merged, piece_key
 from tenancy.analytics.engine.quarantines import Quarantines
 from tenancy.analytics.engine.source import QueriedStore
@@ -59,7 +60,13 @@ class AnalyticsEngine:
     """
 
     def __init__(
-        self, tenant: str, resources: HostResources, rows: TenantCatalog, store: TenantStore, model: SemanticModel
+        self,
+        tenant: str,
+        resources: HostResources,
+        rows: TenantCatalog,
+        store: TenantStore,
+        model: SemanticModel,
+        limits: TenantLimits,
     ) -> None:
         self.tenant = tenant
         self._resources = resources
@@ -70,6 +77,9 @@ class AnalyticsEngine:
         self._last_failure: str | None = None
         self._cpu_s = 0.0
         config = resources.config
+        self._gate = Gate(
+            tenant, limits, config.limits.burst_seconds, resources.clock, lambda: self._store.stored_bytes
+        )
         stored = StoredRows(store.snapshot, resources.backing.filesystem)
         self._collector = DataCollector(
             tenant,
@@ -113,7 +123,7 @@ class AnalyticsEngine:
             store.create(DatasetSchema(name=DEFAULT_DATASET))
         text = rows.model()
         model = SemanticModel.from_yaml(text) if text is not None else settings.semantic_model() or SemanticModel()
-        return cls(tenant, resources, rows, store, model)
+        return cls(tenant, resources, rows, store, model, settings.limits.over(config.limits))
 
     @property
     def epoch(self) -> int:
@@ -141,9 +151,18 @@ class AnalyticsEngine:
         `analytics_engine.batch_size` is stored in pieces, each all or nothing. When one of them fails the call
         does, and a repetition with the same key goes on after the pieces that are stored.
 
-        Raises UnknownNameError for a dataset nobody declared (`user_interactions` needs no declaration),
-        BackpressureError when too much is in flight, and what `DataCollector.collect` raises.
+        Raises LimitExceededError, with nothing done, over a limit of the tenant; UnknownNameError for a dataset nobody
+        declared (`user_interactions` needs no declaration); BackpressureError when too much is in flight; and what
+        `DataCollector.collect` raises.
         """
+        with self._gate.collecting(lambda: payload.rows_at_most, payload.nbytes) as ticket:
+            receipts = await self._collect_whole(dataset, payload, source, idempotency_key)
+            ticket.rows = 0 if receipts.replayed else receipts.rows
+        return receipts
+
+    async def _collect_whole(
+        self, dataset: str, payload: Payload, source: DataSourceType, idempotency_key: str | None
+    ) -> Receipts:
         pieces = list(payload.slices(self._resources.config.analytics_engine.batch_size))
         if len(pieces) == 1:
             return await self._collect(dataset, payload, source, idempotency_key)
@@ -153,12 +172,16 @@ class AnalyticsEngine:
         return merged(parts)
 
     async def query(self, request: QueryRequest | Mapping[str, Any]) -> QueryResult:
-        """The answer to `request`; see `QueryProcessor.run`."""
-        return await self._run(self._resources.threads.asking, self._ask, request)
+        """The answer to `request`; see `QueryProcessor.run`. LimitExceededError, before any work, over a limit."""
+        with self._gate.querying():
+            result = await self._run(self._resources.threads.asking, self._ask, request)
+            self._gate.scanned(result.stats.bytes_scanned)
+        return result
 
     async def explain(self, request: QueryRequest | Mapping[str, Any]) -> str:
         """The plan of `request` as text; it is not executed."""
-        return await self._run(self._resources.threads.asking, self._explain, request)
+        with self._gate.querying():
+            return await self._run(self._resources.threads.asking, self._explain, request)
 
     async def datasets(self) -> list[DatasetInfo]:
         """Every dataset but the quarantines, in order of name."""
@@ -185,11 +208,17 @@ class AnalyticsEngine:
 
     async def quarantine(self, dataset: str, limit: int = 100, cursor: str | None = None) -> QueryResult:
         """What `dataset` refused and was not collected since, newest first, in pages."""
-        return await self._run(self._resources.threads.asking, self._quarantines.page, dataset, limit, cursor)
+        with self._gate.querying():
+            page = await self._run(self._resources.threads.asking, self._quarantines.page, dataset, limit, cursor)
+            self._gate.scanned(page.stats.bytes_scanned)
+        return page
 
     async def replay_quarantine(self, dataset: str, limit: int = 10_000) -> Receipts:
         """Collect up to `limit` of those rows again, oldest first, under the schema of now."""
-        return await self._run(self._resources.threads.asking, self._quarantines.replay, dataset, limit)
+        with self._gate.collecting(lambda: limit, 0) as ticket:
+            receipts = await self._run(self._resources.threads.asking, self._quarantines.replay, dataset, limit)
+            ticket.rows = receipts.rows
+        return receipts
 
     async def flush(self) -> None:
         """Write what is buffered into segments."""

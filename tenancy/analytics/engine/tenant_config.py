@@ -7,6 +7,7 @@ from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from tenancy.analytics.engine.limits.tenant_limits import TenantLimits
 from tenancy.analytics.errors import ConfigurationError, near
 from tenancy.analytics.query.model import SemanticModel
 from tenancy.analytics.schema import DatasetSchema
@@ -30,6 +31,8 @@ class TenantConfig(BaseModel):
     """Declared at once; a dataset that exists already keeps the schema it has grown to."""
     model: Mapping[str, Any] | str | None = None
     """The semantic model, as a mapping or as YAML text; used until another one is set."""
+    limits: TenantLimits = TenantLimits()
+    """What the tenant may use, until other limits are set; what is not given is as the settings say."""
 
     @field_validator("datasets")
     @classmethod
@@ -48,7 +51,7 @@ class TenantConfig(BaseModel):
         name that no dataset may have or a model that is none.
         """
         try:
-            config = cls.model_validate(given.model_dump() if isinstance(given, TenantConfig) else given or {})
+            config = cls.model_validate(given._written() if isinstance(given, TenantConfig) else given or {})
         except ValidationError as error:
             raise _explained(error) from None
         config.semantic_model()
@@ -62,7 +65,13 @@ class TenantConfig(BaseModel):
 
     def settings(self) -> dict[str, Any]:
         """The configuration as the catalog keeps it: plain values, equal for equal configurations."""
-        return self.model_dump(mode="json", exclude_defaults=True)
+        limits = self.limits.given()
+        plain = self.model_dump(mode="json", exclude_defaults=True, exclude={"limits"})
+        return {**plain, "limits": limits} if limits else plain
+
+    def _written(self) -> dict[str, Any]:
+        # A limit that was not given is not the same as one that is null.
+        return {**self.model_dump(exclude={"limits"}), "limits": self.limits.given()}
 
 
 def _explained(error: ValidationError) -> ConfigurationError:

@@ -145,6 +145,11 @@ class DatasetStore:
         return len(self._live.segments) + len(self._refused.segments)
 
     @property
+    def stored_bytes(self) -> int:
+        """Bytes of the live segments, those of the quarantine too."""
+        return sum(segment.bytes for live in (self._live, self._refused) for segment in live.segments)
+
+    @property
     def pending_bytes(self) -> int:
         """Bytes waiting to be made durable."""
         return self._commit.pending_bytes

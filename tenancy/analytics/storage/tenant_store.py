@@ -146,6 +146,11 @@ class TenantStore:
         """Bytes that its buffers hold in memory."""
         return sum(store.bytes for store in list(self._stores.values()))
 
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the live segments."""
+        return sum(store.stored_bytes for store in list(self._stores.values()))
+
     def due(self) -> bool:
         """Whether `maintain` has something to do. Looks at what is in memory only, so it may be asked all the time."""
         if self._clock.monotonic() >= self._housekeeping_at or self._segments() != self._seen:
