@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cluster.commands import demo, down, ingest, key, query, status, tenant, up
+from cluster.commands import demo, down, host, ingest, key, query, status, tenant, up
 
 app = typer.Typer(
     name="tenancy",
@@ -18,6 +18,7 @@ app.command("up")(up.command)
 app.command("status")(status.command)
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(key.app, name="key")
+app.add_typer(host.app, name="host")
 app.command("ingest")(ingest.command)
 app.command("query")(query.command)
 app.command("down")(down.command)

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from ray import serve
 
 from serve_apps.application import application
-from serve_apps.routes import datasets, events, health, keys, models, quarantine, queries, sources, tenants
+from serve_apps.routes import datasets, events, health, hosts, keys, models, quarantine, queries, sources, tenants
 from serve_apps.settings import AppSettings
 
 ROUTERS = (
@@ -17,6 +17,7 @@ ROUTERS = (
     quarantine.router,
     quarantine.replays,
     tenants.router,
+    hosts.router,
     keys.router,
     sources.router,
     health.router,
