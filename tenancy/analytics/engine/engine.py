@@ -16,7 +16,7 @@ from tenancy.analytics.collection.sink import EventSink
 from tenancy.analytics.config import StorageConfig
 from tenancy.analytics.engine.host_resources import HostResources
 from tenancy.analytics.engine.info import DatasetInfo, EngineStatus
-from tenancy.analytics.engine.limits import Gate, TenantLimits
+from tenancy.analytics.engine.limits import Accounts, Standing, TenantLimits
 from tenancy.analytics.engine.pieces import merged, piece_key
 from tenancy.analytics.engine.quarantines import Quarantines
 from tenancy.analytics.engine.source import QueriedStore
@@ -77,8 +77,16 @@ class AnalyticsEngine:
         self._last_failure: str | None = None
         self._cpu_s = 0.0
         config = resources.config
-        self._gate = Gate(
-            tenant, limits, config.limits.burst_seconds, resources.clock, lambda: self._store.stored_bytes
+        self._accounts = Accounts(
+            limits,
+            config.limits,
+            resources.clock,
+            rows,
+            store.epoch,
+            resources.backing.filesystem.traffic.of(tenant),
+            stored=lambda: store.stored_bytes,
+            memory=self._memory_bytes,
+            cpu=self.cpu_seconds,
         )
         stored = StoredRows(store.snapshot, resources.backing.filesystem)
         self._collector = DataCollector(
@@ -123,7 +131,7 @@ class AnalyticsEngine:
             store.create(DatasetSchema(name=DEFAULT_DATASET))
         text = rows.model()
         model = SemanticModel.from_yaml(text) if text is not None else settings.semantic_model() or SemanticModel()
-        return cls(tenant, resources, rows, store, model, settings.limits.over(config.limits))
+        return cls(tenant, resources, rows, store, model, settings.limits)
 
     @property
     def epoch(self) -> int:
@@ -155,7 +163,7 @@ class AnalyticsEngine:
         declared (`user_interactions` needs no declaration); BackpressureError when too much is in flight; and what
         `DataCollector.collect` raises.
         """
-        with self._gate.collecting(lambda: payload.rows_at_most, payload.nbytes) as ticket:
+        with self._accounts.collecting(lambda: payload.rows_at_most, payload.nbytes) as ticket:
             receipts = await self._collect_whole(dataset, payload, source, idempotency_key)
             ticket.rows = 0 if receipts.replayed else receipts.rows
         return receipts
@@ -173,14 +181,14 @@ class AnalyticsEngine:
 
     async def query(self, request: QueryRequest | Mapping[str, Any]) -> QueryResult:
         """The answer to `request`; see `QueryProcessor.run`. LimitExceededError, before any work, over a limit."""
-        with self._gate.querying():
+        with self._accounts.querying():
             result = await self._run(self._resources.threads.asking, self._ask, request)
-            self._gate.scanned(result.stats.bytes_scanned)
+            self._accounts.scanned(result.stats.bytes_scanned)
         return result
 
     async def explain(self, request: QueryRequest | Mapping[str, Any]) -> str:
         """The plan of `request` as text; it is not executed."""
-        with self._gate.querying():
+        with self._accounts.querying():
             return await self._run(self._resources.threads.asking, self._explain, request)
 
     async def datasets(self) -> list[DatasetInfo]:
@@ -208,14 +216,14 @@ class AnalyticsEngine:
 
     async def quarantine(self, dataset: str, limit: int = 100, cursor: str | None = None) -> QueryResult:
         """What `dataset` refused and was not collected since, newest first, in pages."""
-        with self._gate.querying():
+        with self._accounts.querying():
             page = await self._run(self._resources.threads.asking, self._quarantines.page, dataset, limit, cursor)
-            self._gate.scanned(page.stats.bytes_scanned)
+            self._accounts.scanned(page.stats.bytes_scanned)
         return page
 
     async def replay_quarantine(self, dataset: str, limit: int = 10_000) -> Receipts:
         """Collect up to `limit` of those rows again, oldest first, under the schema of now."""
-        with self._gate.collecting(lambda: limit, 0) as ticket:
+        with self._accounts.collecting(lambda: limit, 0) as ticket:
             receipts = await self._run(self._resources.threads.asking, self._quarantines.replay, dataset, limit)
             ticket.rows = receipts.rows
         return receipts
@@ -226,10 +234,10 @@ class AnalyticsEngine:
 
     def due(self) -> bool:
         """Whether `maintain` has something to do. Cheap: a host asks all its engines about once a second."""
-        return self._store.due()
+        return self._store.due() or self._accounts.due()
 
     async def maintain(self) -> None:
-        """One round of what storage needs: flush what is due, compact, forget what expired."""
+        """One round: flush what is due, compact, forget what expired; add what was used to the accounts."""
         await self._run(self._resources.threads.storing, self._maintain)
 
     async def keep_up(self) -> None:
@@ -284,7 +292,22 @@ class AnalyticsEngine:
 
     async def close(self) -> None:
         """Write everything out and stop. Nothing depends on it: what was acknowledged is durable."""
-        await self._run(self._resources.threads.storing, self._store.close)
+        try:
+            await self._run(self._resources.threads.storing, self._store.close)
+        finally:
+            await self._run(self._resources.threads.storing, self._accounts.close)
+
+    def standings(self) -> tuple[Standing, ...]:
+        """How the tenant stands with each of its limits; never blocks."""
+        return self._accounts.standings()
+
+    async def settle_usage(self) -> None:
+        """Add what was used until now to the accounts in the catalog."""
+        await self._run(self._resources.threads.storing, self._accounts.settle)
+
+    async def read_limits(self) -> None:
+        """Take over the limits that the catalog has now, at once; what runs goes on."""
+        await self._run(self._resources.threads.asking, self._accounts.read_limits)
 
     async def _collect(self, dataset: str, payload: Payload, source: DataSourceType, key: str | None) -> Receipts:
         # Here and not in the thread: calls that wait for one hold their bodies all the while.
@@ -346,7 +369,17 @@ class AnalyticsEngine:
     def _maintain(self) -> None:
         # An owner that is over must not delete files that readers of the next one still hold.
         self._check_owner()
-        self._store.maintain()
+        owing = self._accounts.due()
+        try:
+            if self._store.due() or not owing:
+                self._store.maintain()
+        finally:
+            if owing:
+                self._accounts.settle()
+
+    def _memory_bytes(self) -> int:
+        processor = self.__dict__.get("_processor")  # which is made by the first query
+        return self._store.bytes + (processor.cached_bytes if processor is not None else 0)
 
     def _check_owner(self) -> None:
         current = self._rows.epoch()

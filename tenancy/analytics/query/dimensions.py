@@ -29,6 +29,12 @@ class DimensionCache:
         self._lock = threading.Lock()
         self._making: dict[tuple[str, str], threading.Lock] = {}
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of the tables it holds."""
+        with self._lock:
+            return sum(held.nbytes for _, held in self._tables.values())
+
     def table(self, snapshot: Snapshot, key: str, timeout_s: float) -> pa.Table:
         """The last row of each `key` in this snapshot; rows without a key are left out. A later row is one that
         was ingested later, or at the same time with a greater event id (the system's count up).

@@ -70,6 +70,11 @@ class QueryProcessor:
         self._source, self._executor, self._model, self._clock = source, executor, model, clock
         self._dimensions = DimensionCache(executor)
 
+    @property
+    def cached_bytes(self) -> int:
+        """Bytes of the dimension tables it keeps in memory."""
+        return self._dimensions.bytes
+
     def run(self, request: QueryRequest | Mapping[str, Any], *, timeout_s: float | None = None) -> QueryResult:
         """The answer to `request`.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tenancy.analytics.errors import IntegrityError
 from tenancy.analytics.storage._sources import Source
 from tenancy.analytics.storage.framing import FRAME_BYTES, HEADER_BYTES, SEALED_BYTES, FrameCipher, frames_of
+from tenancy.analytics.storage.traffic import Tally
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -28,12 +29,12 @@ class EncryptedReader(io.RawIOBase):
     DuckDB's threads share one handle and call `seek` and then `read`, so one position for all would race.
     """
 
-    def __init__(self, source: Source, cipher: FrameCipher, size: int, url: str) -> None:
+    def __init__(self, source: Source, cipher: FrameCipher, size: int, url: str, tally: Tally) -> None:
         """`source` is closed with the reader. IntegrityError where the last frame is not the last of this file."""
         super().__init__()
         self.size = size
         self.url = url
-        self._source, self._cipher = source, cipher
+        self._source, self._cipher, self._tally = source, cipher, tally
         self._last = frames_of(size) - 1
         self._here = _Here()
         # Opening the last frame now proves that nothing is cut off, whatever is read later; it is kept, for
@@ -135,6 +136,7 @@ class EncryptedReader(io.RawIOBase):
         offset = HEADER_BYTES + index * SEALED_BYTES
         size = min(count * SEALED_BYTES, self._source.size - offset)
         sealed = self._source.read(offset, size)
+        self._tally.add_read(len(sealed))
         if len(sealed) != size:
             raise IntegrityError(self.url, "it became shorter while it was read")
         return sealed

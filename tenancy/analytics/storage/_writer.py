@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tenancy.analytics.storage._space import full_disk_is_an_error_of_ours
 from tenancy.analytics.storage.framing import FRAME_BYTES, MOST_FRAMES, SEALED_BYTES, TAG_BYTES, FrameCipher
+from tenancy.analytics.storage.traffic import Tally
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -34,10 +35,11 @@ class EncryptedWriter(io.RawIOBase):
     without being closed. Raises StorageFullError from any of its methods.
     """
 
-    def __init__(self, sink: Sink, header: bytes, cipher: FrameCipher, url: str) -> None:
+    def __init__(self, sink: Sink, header: bytes, cipher: FrameCipher, url: str, tally: Tally) -> None:
         super().__init__()
         self.url = url
-        self._sink, self._cipher = sink, cipher
+        self._sink, self._cipher, self._tally = sink, cipher, tally
+        self._stored = 0
         self._size = 0
         self._index = 0
         self._plain = memoryview(bytearray(FRAME_BYTES))
@@ -76,6 +78,7 @@ class EncryptedWriter(io.RawIOBase):
             self._drain()
             with full_disk_is_an_error_of_ours(self.url):
                 self._sink.commit()
+            self._tally.add_written(self._stored)
         except BaseException:
             self.discard()
             raise
@@ -131,4 +134,5 @@ class EncryptedWriter(io.RawIOBase):
     def _drain(self) -> None:
         with full_disk_is_an_error_of_ours(self.url):
             self._sink.write(self._sealed[: self._waiting])
+        self._stored += self._waiting
         self._waiting = 0

@@ -24,6 +24,7 @@ from tenancy.analytics.storage._spool import SpooledFile
 from tenancy.analytics.storage._writer import EncryptedWriter, Sink
 from tenancy.analytics.storage.framing import HEADER_BYTES, TAG_BYTES, FrameCipher, Header, plain_bytes, stored_bytes
 from tenancy.analytics.storage.location import PROTOCOL, Location, relative
+from tenancy.analytics.storage.traffic import Traffic
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -66,6 +67,7 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
         self._base = base
         self._root = f"{base._strip_protocol(root).rstrip('/')}/{TENANTS}"
         self._keys = keys
+        self.traffic = Traffic()
         self._local = isinstance(base, LocalFileSystem)
 
     def write_durable(self, url: str, data: ReadableBuffer) -> None:
@@ -82,6 +84,7 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
             else:
                 # "create" is a conditional put where the store has it, as S3 does.
                 self._base.pipe_file(self._path(url), bytes(stored), mode="create")
+        self.traffic.of(location.tenant).add_written(memoryview(stored).nbytes)
 
     def is_torn(self, url: str, plain_bytes: int) -> bool:
         """Whether a file that was to hold `plain_bytes` was never written to its end.
@@ -194,6 +197,8 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
         with _named(path):
             source = self._source(path)
         try:
+            tally = self.traffic.of(location.tenant)
+            tally.add_read(min(HEADER_BYTES, source.size))
             header = Header.decode(bytes(source.read(0, HEADER_BYTES)), location)
             try:
                 size = plain_bytes(source.size)
@@ -203,7 +208,7 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
                 key = self._keys.key(location.tenant, header.key_version)
             except UnknownNameError as error:
                 raise IntegrityError(location.url, f"the key it was written with is not there ({error})") from error
-            return EncryptedReader(source, FrameCipher.unwrap(location, header, key), size, location.url)
+            return EncryptedReader(source, FrameCipher.unwrap(location, header, key), size, location.url, tally)
         except BaseException:
             source.close()
             raise
@@ -218,7 +223,7 @@ class EncryptedFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec h
         with full_disk_is_an_error_of_ours(location.url):
             target = self._path(path)
             sink: Sink = _local.PartialFile(target) if self._local else SpooledFile(self._base, target)
-        return EncryptedWriter(sink, header, cipher, location.url)
+        return EncryptedWriter(sink, header, cipher, location.url, self.traffic.of(location.tenant))
 
     def _new_cipher(self, location: Location) -> tuple[bytes, FrameCipher]:
         version, key = self._keys.current(location.tenant)

@@ -49,10 +49,20 @@ class Gate:
     """
 
     def __init__(
-        self, tenant: str, limits: TenantLimits, burst_seconds: int, clock: Clock, stored: Callable[[], int]
+        self,
+        tenant: str,
+        limits: TenantLimits,
+        burst_seconds: int,
+        clock: Clock,
+        stored: Callable[[], int],
+        refused: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`stored` tells the bytes of the tenant's segments; it is asked about once a second, under a limit on them."""
+        """`stored` tells the bytes of the tenant's segments; it is asked about once a second, under a limit on them.
+
+        `refused` is told the limit of every call that is refused.
+        """
         self._tenant, self._burst_s, self._clock, self._stored = tenant, burst_seconds, clock, stored
+        self._refused = refused
         self._lock = threading.Lock()
         self._limits = TenantLimits()
         self._buckets: dict[str, TokenBucket] = {}
@@ -188,4 +198,5 @@ class Gate:
         found = [standing for standing in over if standing is not None]
         if found:
             worst = max(found, key=lambda standing: float("inf") if standing.wait_s is None else standing.wait_s)
+            self._refused(worst.limit)
             raise LimitExceededError(self._tenant, worst.limit, worst.allowed, worst.used, worst.wait_s)

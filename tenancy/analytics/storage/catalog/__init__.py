@@ -18,6 +18,8 @@ from tenancy.analytics.storage.catalog.values import (
     IdempotencyRecord,
     KeyRow,
     TenantRecord,
+    UsageAddition,
+    UsageRow,
     WalPosition,
 )
 
@@ -30,5 +32,7 @@ __all__ = [
     "KeyRow",
     "TenantCatalog",
     "TenantRecord",
+    "UsageAddition",
+    "UsageRow",
     "WalPosition",
 ]

@@ -37,7 +37,14 @@ def document(value: Any) -> str:
 
 
 def tenant_record(row: Row[Any]) -> TenantRecord:
-    return TenantRecord(row.tenant, orjson.loads(row.settings), row.epoch, moment(row.created_at), row.owner or "")
+    return TenantRecord(
+        row.tenant, orjson.loads(row.settings), row.epoch, moment(row.created_at), row.owner or "", limits(row)
+    )
+
+
+def limits(row: Row[Any]) -> Mapping[str, Any] | None:
+    known: Mapping[str, Any] | None = None if row.limits is None else orjson.loads(row.limits)
+    return known
 
 
 def schema_text(schema: DatasetSchema) -> str:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
+    func,
     select,
     update,
 )
@@ -28,7 +29,7 @@ from sqlalchemy.sql.util import find_tables
 from tenancy.analytics.storage.catalog._database import Database
 
 T = TypeVar("T")
-Existing = Literal["refuse", "keep", "replace"]
+Existing = Literal["refuse", "keep", "replace", "add"]
 
 NAMES_AT_ONCE = 10_000
 """Names in one IN list; SQLite takes 32,766 parameters, PostgreSQL 65,535."""
@@ -65,8 +66,14 @@ class Scoped:
         found = self.select(table, *where, order_by=order_by, limit=1, lock=lock)
         return found[0] if found else None
 
+    def total(self, column: Column[Any]) -> int:
+        """The sum of a column over all rows of the tenant."""
+        table = _table_of(column)
+        statement = select(func.coalesce(func.sum(column), 0)).where(_mine(table))
+        return int(self._connection.execute(statement, {"scope": self.tenant}).scalar_one())
+
     def insert(self, table: Table, rows: Iterable[Mapping[str, Any]], existing: Existing = "refuse") -> None:
-        """Add `rows`; of one whose primary key is there already, refuse it, keep the old or take the new."""
+        """Add `rows`; of one whose primary key is there, refuse it, keep the old, take the new, or add both up."""
         values = [{**row, "tenant": self.tenant} for row in rows]
         if not values:
             return
@@ -75,8 +82,10 @@ class Scoped:
         key = [column.name for column in table.primary_key]
         if existing == "keep":
             statement = statement.on_conflict_do_nothing(index_elements=key)
-        elif existing == "replace":
+        elif existing != "refuse":
             new = {name: statement.excluded[name] for name in values[0] if name not in key}
+            if existing == "add":
+                new = {name: table.c[name] + value for name, value in new.items()}
             # Without the condition, a table whose key does not begin with the tenant would let one overwrite another's.
             statement = statement.on_conflict_do_update(
                 index_elements=key, set_=new, where=table.c.tenant == statement.excluded.tenant

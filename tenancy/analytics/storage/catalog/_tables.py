@@ -63,6 +63,8 @@ tenants = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("owner", Text, nullable=True),
+    # Null until the limits are changed; those the tenant was registered with are in its settings.
+    Column("limits", Text, nullable=True),
 )
 
 # Outlives the tenant: a name that is registered anew goes on with higher epochs, so that an owner from before, cut
@@ -183,4 +185,22 @@ dedup_runs = _partitioned(
     Column("min_ingest", BigInteger, nullable=False),
     Column("max_ingest", BigInteger, nullable=False),
     Index("ix_dedup_runs_tenant_max_ingest", "tenant", "max_ingest"),
+)
+
+# Whole numbers in the smallest unit, so that adding up loses nothing.
+usage = _partitioned(
+    "usage",
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("what", _ID, primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+)
+
+# Up to which addition of a source is in `usage`, so that one whose outcome was not known can be repeated.
+usage_marks = Table(
+    "usage_marks",
+    metadata,
+    _tenant(),
+    Column("source", _ID, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
 )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
 from tenancy.analytics.clock import Clock
 from tenancy.analytics.errors import ConflictError, StaleOwnerError, UnknownNameError
 from tenancy.analytics.schema import DatasetSchema
-from tenancy.analytics.storage.catalog import _rows
+from tenancy.analytics.storage.catalog import _rows, _usage
 from tenancy.analytics.storage.catalog._scoped import Scoped, ScopedValue, TenantRows
 from tenancy.analytics.storage.catalog._tables import (
     datasets,
@@ -22,7 +22,15 @@ from tenancy.analytics.storage.catalog._tables import (
     tenants,
     wal_positions,
 )
-from tenancy.analytics.storage.catalog.values import Change, DedupRun, IdempotencyRecord, TenantRecord, WalPosition
+from tenancy.analytics.storage.catalog.values import (
+    Change,
+    DedupRun,
+    IdempotencyRecord,
+    TenantRecord,
+    UsageAddition,
+    UsageRow,
+    WalPosition,
+)
 from tenancy.analytics.storage.snapshot import Segment
 from tenancy.analytics.types import MADE_KEY_PREFIX, made_key_bound
 
@@ -214,6 +222,22 @@ class TenantCatalog:
         """Remember how far `source` was read, so that an interrupted load goes on from there."""
         row = {"source": source, "position": offset, "updated_at": self._now()}
         self._write(lambda scoped: scoped.insert(source_offsets, [row], existing="replace"))
+
+    def set_limits(self, limits: Mapping[str, Any]) -> None:
+        """Keep what the tenant may use from now on, in place of what its settings say."""
+        self._write(lambda scoped: scoped.update(tenants, {"limits": _rows.document(dict(limits))}))
+
+    def stored_bytes(self) -> int:
+        """Bytes of the live segments of all datasets."""
+        return self._rows.read(lambda scoped: scoped.total(segments.c.bytes))
+
+    def add_usage(self, addition: UsageAddition, epoch: int | None = None) -> None:
+        """Add to what was used, once however often it is repeated. Fenced where an epoch is given."""
+        self._write(lambda scoped: _usage.add(scoped, addition, self._clock.now()), epoch)
+
+    def usage(self, start: datetime, end: datetime) -> list[UsageRow]:
+        """What was used in the hours that begin at `start` or later and before `end`, in order."""
+        return self._rows.read(lambda scoped: _usage.between(scoped, start, end))
 
     def _write(self, work: Callable[[Scoped], T], epoch: int | None = None) -> T:
         def held(scoped: Scoped) -> T:

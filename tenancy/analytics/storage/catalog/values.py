@@ -24,6 +24,8 @@ class TenantRecord:
     created_at: datetime
     owner: str = ""
     """The host that took over last; empty where none did, or one without a name."""
+    limits: Mapping[str, Any] | None = None
+    """What it may use; None where that was not changed since it was registered."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -104,3 +106,24 @@ class ApiKeyRow:
     label: str
     created_at: datetime
     revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """How much of something was used in the hour that begins at `hour`."""
+
+    hour: datetime
+    what: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageAddition:
+    """Amounts to be added, by hour and name. One of the same source and sequence is added once.
+
+    A source numbers its additions from 1 and does not give up one whose outcome it does not know.
+    """
+
+    source: str
+    sequence: int
+    amounts: Mapping[tuple[datetime, str], int]

@@ -26,6 +26,7 @@ from tenancy.analytics.storage.catalog import (
     DedupRun,
     IdempotencyRecord,
     TenantCatalog,
+    UsageAddition,
     WalPosition,
 )
 from tenancy.analytics.storage.catalog._scoped import Scoped
@@ -72,11 +73,30 @@ class Step:
                 rows.expire(when)
             case "forget":
                 rows.forget_dead(rows.dead_segments()[:1])
+            case "use":
+                amounts = {(NOON + timedelta(hours=int(self.id)), self.dataset): self.number}
+                rows.add_usage(UsageAddition(f"source {self.id}", self.number, amounts), epoch)
+            case "limits":
+                rows.set_limits({"events_per_second": self.number})
             case "offset":
                 rows.save_source_offset(self.id, str(self.number))
 
 
-_WHAT = ["raise", "schema", "model", "add", "add", "add", "remove", "expire", "forget", "offset"]
+_WHAT = [
+    "raise",
+    "schema",
+    "model",
+    "add",
+    "add",
+    "add",
+    "remove",
+    "expire",
+    "forget",
+    "offset",
+    "use",
+    "use",
+    "limits",
+]
 _steps = st.builds(Step, st.sampled_from(_WHAT), _names, _ids, st.integers(0, 9))
 
 
@@ -85,6 +105,7 @@ def view(rows: TenantCatalog) -> list[Any]:
     found: list[Any] = [rows.epoch(), rows.datasets(), rows.model(), rows.model_version(), rows.dead_segments()]
     for dataset in ("plays", "skips"):
         found += [rows.segments(dataset), rows.wal_position(dataset), rows.dedup_runs(dataset, NOON)]
+        found += [rows.usage(NOON, NOON + timedelta(hours=99)), rows.record().limits, rows.stored_bytes()]
         found += [rows.dataset_version(dataset), *(rows.idempotency(dataset, id) for id in "123")]
     return found + [rows.source_offset(id) for id in "123"]
 
@@ -111,6 +132,7 @@ def test_what_others_do_makes_no_difference_to_a_tenant(catalog: Catalog, histor
 
 
 CALLS: dict[str, Callable[[TenantCatalog], object]] = {
+    "add_usage": lambda rows: Step("use", "plays", "1", 1).take(rows),
     "commit": lambda rows: Step("add", "plays", "1", 1).take(rows),
     "dataset": lambda rows: rows.dataset("plays"),
     "dataset_version": lambda rows: rows.dataset_version("plays"),
@@ -130,6 +152,9 @@ CALLS: dict[str, Callable[[TenantCatalog], object]] = {
     "save_source_offset": lambda rows: rows.save_source_offset("1", "2"),
     "segments": lambda rows: rows.segments("plays"),
     "source_offset": lambda rows: rows.source_offset("1"),
+    "set_limits": lambda rows: rows.set_limits({}),
+    "stored_bytes": lambda rows: rows.stored_bytes(),
+    "usage": lambda rows: rows.usage(NOON, NOON),
     "wal_position": lambda rows: rows.wal_position("plays"),
 }
 
@@ -240,7 +265,15 @@ def test_deleting_a_tenant_removes_its_rows_from_every_table_and_nobody_elses(
         rows = catalog.tenant(name)
         catalog.add_key(name, 1, b"wrapped")
         catalog.add_api_key(ApiKeyRow(f"of-{name}", name, ("admin",), b"", b"", {}, "", clock.now()))
-        for what, id in (("schema", "1"), ("model", "1"), ("add", "1"), ("add", "2"), ("remove", "2"), ("offset", "1")):
+        for what, id in (
+            ("schema", "1"),
+            ("model", "1"),
+            ("add", "1"),
+            ("add", "2"),
+            ("remove", "2"),
+            ("offset", "1"),
+            ("use", "1"),
+        ):
             Step(what, "plays", id, 1).take(rows)
     engine = sa.create_engine(catalog_url.replace("postgresql:", "postgresql+psycopg:"))
 
