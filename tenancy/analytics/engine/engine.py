@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor, Future
 from datetime import timedelta
@@ -19,10 +18,11 @@ from tenancy.analytics.engine.info import DatasetInfo, EngineStatus
 from tenancy.analytics.engine.limits import Accounts, Standing, TenantLimits
 from tenancy.analytics.engine.pieces import merged, piece_key
 from tenancy.analytics.engine.quarantines import Quarantines
+from tenancy.analytics.engine.scheduling import Lanes
 from tenancy.analytics.engine.source import QueriedStore
 from tenancy.analytics.engine.stored_rows import StoredRows
 from tenancy.analytics.engine.tenant_config import TenantConfig
-from tenancy.analytics.errors import BackpressureError, StaleOwnerError
+from tenancy.analytics.errors import BackpressureError, QueryMemoryError, QueryTimeoutError, StaleOwnerError
 from tenancy.analytics.query import QueryRequest, QueryResult, SemanticModel
 from tenancy.analytics.schema import DatasetSchema
 from tenancy.analytics.storage.catalog import TenantCatalog
@@ -36,13 +36,17 @@ from tenancy.analytics.types import (
 )
 
 if TYPE_CHECKING:
-    from tenancy.analytics.query import QueryProcessor
+    from tenancy.analytics.query import PreparedQuery, QueryProcessor
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _LINGER = {"real_time": 0.0, "hybrid": 1.0, "batch": 10.0}
 _MAINTENANCE_S = 1.0
+_QUICK_S = 0.03
+"""A query that is predicted to take no longer is answered at once, on one thread."""
+_OVERRUN_S = 0.15
+"""One that takes longer after all is handed over to those that take long."""
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +67,7 @@ class AnalyticsEngine:
         self,
         tenant: str,
         resources: HostResources,
+        lanes: Lanes,
         rows: TenantCatalog,
         store: TenantStore,
         model: SemanticModel,
@@ -70,12 +75,12 @@ class AnalyticsEngine:
     ) -> None:
         self.tenant = tenant
         self._resources = resources
+        self._lanes = lanes
         self._rows = rows
         self._store = store
         self._queried = QueriedStore(store)
         self._model = model
         self._last_failure: str | None = None
-        self._cpu_s = 0.0
         config = resources.config
         self._accounts = Accounts(
             limits,
@@ -113,6 +118,24 @@ class AnalyticsEngine:
         config, backing = resources.config, resources.backing
         rows = backing.catalog.tenant(tenant)
         settings = TenantConfig.load(rows.record().settings)
+        lanes = resources.scheduler.lanes(tenant, settings.limits.over(config.limits).weight)
+        try:
+            return cls._open(tenant, resources, lanes, rows, settings, host)
+        except BaseException:
+            lanes.close()
+            raise
+
+    @classmethod
+    def _open(
+        cls,
+        tenant: str,
+        resources: HostResources,
+        lanes: Lanes,
+        rows: TenantCatalog,
+        settings: TenantConfig,
+        host: str,
+    ) -> AnalyticsEngine:
+        config, backing = resources.config, resources.backing
         store = TenantStore.open(
             tenant,
             rows,
@@ -120,7 +143,8 @@ class AnalyticsEngine:
             _leaning(config.storage, _LINGER[config.analytics_engine.type]),
             timedelta(hours=config.data_collection.dedup_window_hours),
             resources.clock,
-            resources.threads.storing,
+            lanes.storing,
+            lanes.background,
             host,
         )
         known = {schema.name for schema in rows.datasets()}  # a damaged one is known, though it is not served
@@ -131,7 +155,7 @@ class AnalyticsEngine:
             store.create(DatasetSchema(name=DEFAULT_DATASET))
         text = rows.model()
         model = SemanticModel.from_yaml(text) if text is not None else settings.semantic_model() or SemanticModel()
-        return cls(tenant, resources, rows, store, model, settings.limits)
+        return cls(tenant, resources, lanes, rows, store, model, settings.limits)
 
     @property
     def epoch(self) -> int:
@@ -143,7 +167,8 @@ class AnalyticsEngine:
         from tenancy.analytics.query import QueryProcessor  # with the first query, and not before
 
         resources = self._resources
-        return QueryProcessor(self.tenant, self._queried, resources.duckdb(), lambda: self._model, resources.clock)
+        patient = resources.executors().patient
+        return QueryProcessor(self.tenant, self._queried, patient, lambda: self._model, resources.clock)
 
     async def collect(
         self,
@@ -182,18 +207,19 @@ class AnalyticsEngine:
     async def query(self, request: QueryRequest | Mapping[str, Any]) -> QueryResult:
         """The answer to `request`; see `QueryProcessor.run`. LimitExceededError, before any work, over a limit."""
         with self._accounts.querying():
-            result = await self._run(self._resources.threads.asking, self._ask, request)
+            answer = await self._run(self._lanes.asking, self._ask, request)
+            result = answer if isinstance(answer, QueryResult) else await self._patiently(answer)
             self._accounts.scanned(result.stats.bytes_scanned)
         return result
 
     async def explain(self, request: QueryRequest | Mapping[str, Any]) -> str:
         """The plan of `request` as text; it is not executed."""
         with self._accounts.querying():
-            return await self._run(self._resources.threads.asking, self._explain, request)
+            return await self._run(self._lanes.asking, self._explain, request)
 
     async def datasets(self) -> list[DatasetInfo]:
         """Every dataset but the quarantines, in order of name."""
-        return await self._run(self._resources.threads.asking, self._datasets)
+        return await self._run(self._lanes.asking, self._datasets)
 
     async def declare(self, schema: DatasetSchema) -> DatasetSchema:
         """Declare a dataset, or change what is declared of it; returns the schema as it is now.
@@ -201,36 +227,36 @@ class AnalyticsEngine:
         Raises InvalidRequestError for a name no dataset may have, ConflictError for a change that stored rows
         do not allow.
         """
-        return await self._run(self._resources.threads.storing, self._declare, schema)
+        return await self._run(self._lanes.storing, self._declare, schema)
 
     async def model(self) -> str:
         """The semantic model as YAML; empty where only conventions hold."""
-        return await self._run(self._resources.threads.asking, self._model_text)
+        return await self._run(self._lanes.asking, self._model_text)
 
     async def set_model(self, text: str) -> int:
         """Make YAML (or JSON) text the semantic model, for every query from now on; returns its version.
 
         Raises InvalidRequestError that names the line or key that is not right.
         """
-        return await self._run(self._resources.threads.storing, self._set_model, text)
+        return await self._run(self._lanes.storing, self._set_model, text)
 
     async def quarantine(self, dataset: str, limit: int = 100, cursor: str | None = None) -> QueryResult:
         """What `dataset` refused and was not collected since, newest first, in pages."""
         with self._accounts.querying():
-            page = await self._run(self._resources.threads.asking, self._quarantines.page, dataset, limit, cursor)
+            page = await self._run(self._lanes.asking, self._quarantines.page, dataset, limit, cursor)
             self._accounts.scanned(page.stats.bytes_scanned)
         return page
 
     async def replay_quarantine(self, dataset: str, limit: int = 10_000) -> Receipts:
         """Collect up to `limit` of those rows again, oldest first, under the schema of now."""
         with self._accounts.collecting(lambda: limit, 0) as ticket:
-            receipts = await self._run(self._resources.threads.asking, self._quarantines.replay, dataset, limit)
+            receipts = await self._run(self._lanes.asking, self._quarantines.replay, dataset, limit)
             ticket.rows = receipts.rows
         return receipts
 
     async def flush(self) -> None:
         """Write what is buffered into segments."""
-        await self._run(self._resources.threads.storing, self._flush)
+        await self._run(self._lanes.background, self._flush)
 
     def due(self) -> bool:
         """Whether `maintain` has something to do. Cheap: a host asks all its engines about once a second."""
@@ -238,7 +264,7 @@ class AnalyticsEngine:
 
     async def maintain(self) -> None:
         """One round: flush what is due, compact, forget what expired; add what was used to the accounts."""
-        await self._run(self._resources.threads.storing, self._maintain)
+        await self._run(self._lanes.background, self._maintain)
 
     async def keep_up(self) -> None:
         """`maintain`; a failure is logged and remembered for `status`, for the next round tries again.
@@ -271,11 +297,11 @@ class AnalyticsEngine:
 
     async def check_owner(self) -> None:
         """Ask the catalog; raises StaleOwnerError when another owner has taken over."""
-        await self._run(self._resources.threads.asking, self._check_owner)
+        await self._run(self._lanes.asking, self._check_owner)
 
     def cpu_seconds(self) -> float:
         """CPU time that this engine's work has taken so far."""
-        return self._cpu_s
+        return self._lanes.used()
 
     def status(self) -> EngineStatus:
         """How the engine is; never blocks."""
@@ -293,9 +319,12 @@ class AnalyticsEngine:
     async def close(self) -> None:
         """Write everything out and stop. Nothing depends on it: what was acknowledged is durable."""
         try:
-            await self._run(self._resources.threads.storing, self._store.close)
+            await self._run(self._lanes.background, self._store.close)
         finally:
-            await self._run(self._resources.threads.storing, self._accounts.close)
+            try:
+                await self._run(self._lanes.background, self._accounts.close)
+            finally:
+                self._lanes.close()
 
     def standings(self) -> tuple[Standing, ...]:
         """How the tenant stands with each of its limits; never blocks."""
@@ -303,11 +332,12 @@ class AnalyticsEngine:
 
     async def settle_usage(self) -> None:
         """Add what was used until now to the accounts in the catalog."""
-        await self._run(self._resources.threads.storing, self._accounts.settle)
+        await self._run(self._lanes.storing, self._accounts.settle)
 
     async def read_limits(self) -> None:
         """Take over the limits that the catalog has now, at once; what runs goes on."""
-        await self._run(self._resources.threads.asking, self._accounts.read_limits)
+        await self._run(self._lanes.asking, self._accounts.read_limits)
+        self._lanes.weigh(self._accounts.limits.weight)
 
     async def _collect(self, dataset: str, payload: Payload, source: DataSourceType, key: str | None) -> Receipts:
         # Here and not in the thread: calls that wait for one hold their bodies all the while.
@@ -325,7 +355,7 @@ class AnalyticsEngine:
                 submitted.result().add_done_callback(room.done)
 
         try:
-            submitted = self._resources.threads.collecting.submit(start)
+            submitted = self._lanes.collecting.submit(start)
         except RuntimeError:  # the threads are closed
             room.done()
             raise
@@ -347,24 +377,44 @@ class AnalyticsEngine:
                 await asyncio.sleep(error.retry_after_s)
 
     async def _run(self, crew: Executor, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        def measured() -> T:
-            began = time.thread_time()
-            try:
-                return work(*args, **kwargs)
-            finally:
-                self._cpu_s += time.thread_time() - began
-
-        return await asyncio.wrap_future(crew.submit(measured))
+        return await asyncio.wrap_future(crew.submit(work, *args, **kwargs))
 
     def _sink(self, dataset: str) -> EventSink:
         if dataset == DEFAULT_DATASET and all(schema.name != dataset for schema in self._queried.datasets()):
             return self._store.create(DatasetSchema(name=DEFAULT_DATASET))
         return self._store.dataset(dataset)
 
-    def _ask(self, request: QueryRequest | Mapping[str, Any]) -> QueryResult:
+    def _ask(self, request: QueryRequest | Mapping[str, Any]) -> QueryResult | PreparedQuery:
+        """The answer, where it is found quickly; else the query as it is prepared, to be executed with patience."""
         # Before the snapshot is taken: events acknowledged by a newer owner are never missing from an answer.
         self._check_owner()
-        return self._processor.run(request)
+        prepared = self._processor.prepare(request)
+        if prepared.predicted_s <= _QUICK_S:
+            try:
+                answer = self._processor.execute(prepared, self._resources.executors().quick, _OVERRUN_S)
+            except (QueryTimeoutError, QueryMemoryError):
+                return prepared  # it was underestimated: what it did is lost, and it begins anew
+            except BaseException:
+                prepared.close()
+                raise
+            prepared.close()
+            return answer
+        return prepared
+
+    async def _patiently(self, prepared: PreparedQuery) -> QueryResult:
+        def execute() -> QueryResult:
+            try:
+                return self._processor.execute(prepared)
+            finally:
+                prepared.close()
+
+        try:
+            submitted = self._lanes.patient.submit(execute)
+        except RuntimeError:  # the lanes are closed
+            prepared.close()
+            raise
+        submitted.add_done_callback(lambda done: prepared.close() if done.cancelled() else None)
+        return await asyncio.wrap_future(submitted)
 
     def _maintain(self) -> None:
         # An owner that is over must not delete files that readers of the next one still hold.

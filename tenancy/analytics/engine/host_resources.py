@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from tenancy.analytics.clock import Clock, SystemClock
-from tenancy.analytics.config import AnalyticsConfig
+from tenancy.analytics.config import AnalyticsConfig, PerformanceConfig
 from tenancy.analytics.engine.backing import Backing
-from tenancy.analytics.engine.threads import WorkerThreads
+from tenancy.analytics.engine.scheduling import FairScheduler, Work, give_way, slots
+from tenancy.analytics.storage.filesystem import EncryptedFileSystem
 
 if TYPE_CHECKING:
     from tenancy.analytics.query import DuckDBExecutor
+
+
+@dataclass(frozen=True, slots=True)
+class QueryExecutors:
+    """Two DuckDBs, so that a query that is over soon never waits for one that takes long."""
+
+    quick: DuckDBExecutor
+    """Answers on the thread that asks, at its priority."""
+    patient: DuckDBExecutor
+    """Uses every core that nobody else wants: its threads give way."""
 
 
 class HostResources:
@@ -21,8 +34,8 @@ class HostResources:
         self.config = config
         self.backing = backing
         self.clock = clock
-        self.threads = WorkerThreads(config.analytics_engine)
-        self._duckdb: DuckDBExecutor | None = None
+        self.scheduler = FairScheduler(config.analytics_engine)
+        self._executors: QueryExecutors | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -31,18 +44,40 @@ class HostResources:
         time = clock or SystemClock()
         return cls(config, Backing.open(config, time), time)
 
-    def duckdb(self) -> DuckDBExecutor:
-        """The query engine, imported and started by the first query: a tenant that only collects does without."""
-        from tenancy.analytics.query import DuckDBExecutor
-
+    def executors(self) -> QueryExecutors:
+        """The query engines, imported and started by the first query: a tenant that only collects does without."""
         with self._lock:
-            if self._duckdb is None:
-                self._duckdb = DuckDBExecutor(self.backing.filesystem, self.config.performance)
-            return self._duckdb
+            if self._executors is None:
+                self._executors = _executors(self.backing.filesystem, self.config.performance)
+            return self._executors
 
     def close(self) -> None:
         """Stop running queries, end the threads, close the storage."""
-        if self._duckdb is not None:
-            self._duckdb.close()
-        self.threads.close()
+        if self._executors is not None:
+            self._executors.quick.close()
+            self._executors.patient.close()
+        self.scheduler.close()
         self.backing.close()
+
+
+_QUICK_SHARE = 8
+"""The quick engine gets this fraction of the memory for queries; what needs more goes to the patient one."""
+
+
+def _executors(filesystem: EncryptedFileSystem, performance: PerformanceConfig) -> QueryExecutors:
+    from tenancy.analytics.query import DuckDBExecutor
+
+    quick_mb = max(32, performance.memory_limit_mb // _QUICK_SHARE)
+    alone = {"cpu_limit_cores": 1, "memory_limit_mb": quick_mb}
+    rest = {"memory_limit_mb": max(64, performance.memory_limit_mb - quick_mb)}
+    quick = DuckDBExecutor(filesystem, performance.model_copy(update=alone))
+    made: list[DuckDBExecutor] = []
+
+    def make() -> None:
+        give_way(slots(1)[Work.PATIENT].nice)
+        made.append(DuckDBExecutor(filesystem, performance.model_copy(update=rest)))
+
+    # DuckDB's threads inherit from the one that starts them how far they give way, and no thread may take that back.
+    with ThreadPoolExecutor(1, "patient-engine") as crew:
+        crew.submit(make).result()
+    return QueryExecutors(quick, made[0])

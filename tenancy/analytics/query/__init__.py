@@ -20,7 +20,7 @@ from tenancy.analytics.query.result import QueryResult, QueryStats, ResultField
 
 if TYPE_CHECKING:
     from tenancy.analytics.query.executor import DuckDBExecutor
-    from tenancy.analytics.query.processor import QueryProcessor, SnapshotSource
+    from tenancy.analytics.query.processor import PreparedQuery, QueryProcessor, SnapshotSource
 
 __all__ = [
     "AggregationQuery",
@@ -29,6 +29,7 @@ __all__ = [
     "DuckDBExecutor",
     "JoinSpec",
     "MeasureSpec",
+    "PreparedQuery",
     "QueryProcessor",
     "QueryRequest",
     "QueryResult",
@@ -42,7 +43,12 @@ __all__ = [
     "parse_request",
 ]
 
-_LATER = {"DuckDBExecutor": "executor", "QueryProcessor": "processor", "SnapshotSource": "processor"}
+_LATER = {
+    "DuckDBExecutor": "executor",
+    "PreparedQuery": "processor",
+    "QueryProcessor": "processor",
+    "SnapshotSource": "processor",
+}
 
 
 def __getattr__(name: str) -> object:

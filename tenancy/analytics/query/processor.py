@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC
@@ -16,6 +17,7 @@ from tenancy.analytics.clock import Clock
 from tenancy.analytics.query import cursor, gaps
 from tenancy.analytics.query._scan_sql import BUFFER, LATEST, columns_read
 from tenancy.analytics.query.binding import bind, dataset_of
+from tenancy.analytics.query.cost import CostBook, expected_s
 from tenancy.analytics.query.dimensions import DimensionCache
 from tenancy.analytics.query.executor import DuckDBExecutor
 from tenancy.analytics.query.explain import explain
@@ -43,13 +45,31 @@ class SnapshotSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedQuery:
+    """A query that is planned, on a snapshot that is held until `close`."""
+
+    asked: QueryRequest
     plan: Plan
     fired: tuple[str, ...]
     sql: str
     tables: Mapping[str, pa.Table]
     segments_total: int
+    shape: Hashable
+    """The same for queries that differ in their time range and values only."""
+    expected_s: float
+    """Seconds on one thread, by its size."""
+    predicted_s: float
+    """The same, corrected by what queries of its shape have taken."""
+    started: float
+    planned: float
+    until: float
+    """When its time is over, as `time.perf_counter` counts."""
+    held: ExitStack
+
+    def close(self) -> None:
+        """Let go of the snapshot."""
+        self.held.close()
 
 
 class QueryProcessor:
@@ -69,6 +89,7 @@ class QueryProcessor:
         self.tenant = tenant
         self._source, self._executor, self._model, self._clock = source, executor, model, clock
         self._dimensions = DimensionCache(executor)
+        self._costs = CostBook()
 
     @property
     def cached_bytes(self) -> int:
@@ -81,24 +102,44 @@ class QueryProcessor:
         Raises InvalidRequestError and UnknownNameError for what is asked wrongly, QueryTimeoutError and
         QueryMemoryError for what takes too much, IntegrityError for damaged files.
         """
+        prepared = self.prepare(request, timeout_s=timeout_s)
+        try:
+            return self.execute(prepared)
+        finally:
+            prepared.close()
+
+    def prepare(self, request: QueryRequest | Mapping[str, Any], *, timeout_s: float | None = None) -> PreparedQuery:
+        """The plan of `request` on a snapshot of now, to be executed and closed. Raises as `run` does."""
         started = time.perf_counter()
         timeout = timeout_s or self._executor.performance.query_timeout_seconds
-        asked = parse_request(request)
         with ExitStack() as stack:
-            prepared = self._prepare(asked, timeout, stack)
-            planned = time.perf_counter()
-            plan = prepared.plan
-            table = self._executor.run_text(
-                prepared.sql,
-                prepared.tables,
-                timeout_s=max(timeout - (planned - started), 0.001),
-                files=[segment.url for segment in plan.scan.segments],
-            )
-            sql = prepared.sql
-            if plan.fill:
-                table, filling = self._filled(plan, table, started + timeout)
-                sql = f"{sql};\n{filling}"
-            executed = time.perf_counter()
+            planned = self._planned(parse_request(request), timeout, started, stack)
+            return replace(planned, held=stack.pop_all())
+
+    def execute(
+        self, prepared: PreparedQuery, executor: DuckDBExecutor | None = None, most_s: float = math.inf
+    ) -> QueryResult:
+        """The answer of a prepared query, from `executor` or the one of this processor.
+
+        Raises QueryTimeoutError after `most_s` seconds, or once the time of the query is over; it may be executed
+        again then.
+        """
+        running = executor or self._executor
+        plan = prepared.plan
+        began = time.perf_counter()
+        until = min(prepared.until, began + most_s)
+        table = running.run_text(
+            prepared.sql,
+            prepared.tables,
+            timeout_s=max(until - began, 0.001),
+            files=[segment.url for segment in plan.scan.segments],
+        )
+        sql = prepared.sql
+        if plan.fill:
+            table, filling = self._filled(plan, table, until, running)
+            sql = f"{sql};\n{filling}"
+        executed = time.perf_counter()
+        self._costs.learn(prepared.shape, prepared.expected_s, executed - began)
         rows, next_cursor, truncated = _finished(plan, table)
         scan = plan.scan
         stats = QueryStats(
@@ -108,17 +149,17 @@ class QueryProcessor:
             segments_pruned=scan.pruned,
             rows_returned=rows.num_rows,
             truncated=truncated,
-            plan_ms=(planned - started) * 1e3,
-            execute_ms=(executed - planned) * 1e3,
-            total_ms=(time.perf_counter() - started) * 1e3,
+            plan_ms=(prepared.planned - prepared.started) * 1e3,
+            execute_ms=(executed - prepared.planned) * 1e3,
+            total_ms=(time.perf_counter() - prepared.started) * 1e3,
         )
-        return QueryResult(rows, _schema(asked, plan), stats, sql, next_cursor)
+        return QueryResult(rows, _schema(prepared.asked, plan), stats, sql, next_cursor)
 
     def explain(self, request: QueryRequest | Mapping[str, Any]) -> str:
         """The plan of `request` as text; it is not executed."""
         with ExitStack() as stack:
             timeout = self._executor.performance.query_timeout_seconds
-            prepared = self._prepare(parse_request(request), timeout, stack)
+            prepared = self._planned(parse_request(request), timeout, time.perf_counter(), stack)
         return explain(prepared.plan, prepared.fired, prepared.sql)
 
     def plan(self, request: QueryRequest | Mapping[str, Any]) -> Plan:
@@ -136,13 +177,13 @@ class QueryProcessor:
                 return snapshot.schema, schemas, model
         return schemas[dataset_of(named, model, schemas)], schemas, model
 
-    def _filled(self, plan: Plan, found: pa.Table, until: float) -> tuple[pa.Table, str]:
+    def _filled(self, plan: Plan, found: pa.Table, until: float, executor: DuckDBExecutor) -> tuple[pa.Table, str]:
         """The rows of a filled series, made before `time.perf_counter()` is `until`, and the SQL they were made by."""
         tables = {gaps.FOUND: found, gaps.BUCKETS: gaps.buckets(plan, found)}
         sql = gaps.statement(plan).sql(dialect="duckdb", copy=False)
-        return self._executor.run_text(sql, tables, timeout_s=max(until - time.perf_counter(), 0.001), files=()), sql
+        return executor.run_text(sql, tables, timeout_s=max(until - time.perf_counter(), 0.001), files=()), sql
 
-    def _prepare(self, asked: QueryRequest, timeout_s: float, stack: ExitStack) -> _Prepared:
+    def _planned(self, asked: QueryRequest, timeout_s: float, started: float, stack: ExitStack) -> PreparedQuery:
         schema, schemas, model = self._asked_of(asked)
         plan = bind(asked, schema, schemas, model, self._clock.now())
         gaps.check(plan)
@@ -168,7 +209,30 @@ class QueryProcessor:
         tables[BUFFER] = snapshot.buffer.select(known or [EVENT_TIME])
         reading = gaps.unfilled(plan) if plan.fill else plan
         sql = statement(reading, _bounds(plan, snapshot)).sql(dialect="duckdb", copy=False)
-        return _Prepared(plan, fired, sql, tables, len(snapshot.segments))
+        shape = _shape(plan)
+        rows = plan.scan.buffer_rows + sum(segment.rows for segment in plan.scan.segments)
+        expected = expected_s(rows, len(needed))
+        return PreparedQuery(
+            asked,
+            plan,
+            fired,
+            sql,
+            tables,
+            len(snapshot.segments),
+            shape,
+            expected,
+            self._costs.corrected(shape, expected),
+            started,
+            time.perf_counter(),
+            started + timeout_s,
+            ExitStack(),
+        )
+
+
+def _shape(plan: Plan) -> Hashable:
+    """What queries have in common that take as long for as many rows."""
+    measures = tuple((measure.name, measure.of) for measure in plan.measures)
+    return plan.shape, plan.scan.dataset, plan.outputs, measures, tuple(join.dataset for join in plan.joins), plan.fill
 
 
 def _bounds(plan: Plan, snapshot: Snapshot) -> Interval:

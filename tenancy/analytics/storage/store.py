@@ -84,10 +84,11 @@ class DatasetStore:
         window: timedelta,
         clock: Clock,
         executor: Executor,
+        background: Executor,
         owner: Ownership,
     ) -> None:
         self._catalog, self._config, self._clock = catalog, config, clock
-        self._executor, self._owner = executor, owner
+        self._background, self._owner = background, owner
         self._evolving = threading.Lock()
         # Events, quarantine, ids, answers and the position in the log are frozen under it at one instant.
         self._lock = threading.RLock()
@@ -389,7 +390,7 @@ class DatasetStore:
             return
         self._flush_scheduled = True
         try:
-            self._executor.submit(self._flush_in_background)
+            self._background.submit(self._flush_in_background)
         except RuntimeError:  # the executor is shut down, and `close` flushes
             self._flush_scheduled = False
 

@@ -55,11 +55,13 @@ class TenantStore:
         collection_window: timedelta,
         clock: Clock,
         executor: Executor,
+        background: Executor,
         epoch: int,
     ) -> None:
         self.tenant = tenant
         self._catalog, self._fs, self._config = catalog, fs, config
-        self._window, self._clock, self._executor = collection_window, clock, executor
+        self._window, self._clock = collection_window, clock
+        self._executor, self._background = executor, background
         self._owner = Ownership(catalog, epoch)
         self._stores: dict[str, DatasetStore] = {}
         self._broken: dict[str, IntegrityError] = {}
@@ -78,14 +80,17 @@ class TenantStore:
         collection_window: timedelta,
         clock: Clock,
         executor: Executor,
+        background: Executor | None = None,
         host: str = "",
     ) -> Self:
         """Take the tenant over from any earlier owner, and recover every dataset.
 
         `collection_window` is how long event ids and idempotency keys are remembered. Group commits and
-        flushes run on `executor`. `host` is where the owner runs, for whoever looks for it.
+        flushes run on `executor`, flushes on `background` where one is given. `host` is where the owner runs, for
+        whoever looks for it.
         """
-        store = cls(tenant, catalog, fs, config, collection_window, clock, executor, catalog.raise_epoch(host))
+        epoch = catalog.raise_epoch(host)
+        store = cls(tenant, catalog, fs, config, collection_window, clock, executor, background or executor, epoch)
         for schema in catalog.datasets():
             with suppress(IntegrityError):  # reported, and raised again when the dataset is asked for
                 store._recover(schema)
@@ -208,6 +213,7 @@ class TenantStore:
             self._window,
             self._clock,
             self._executor,
+            self._background,
             self._owner,
         )
         try:

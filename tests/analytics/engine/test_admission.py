@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from tenancy.analytics.collection import Payload
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.engine import AnalyticsEngine, HostResources
+from tenancy.analytics.engine.scheduling import Lane, Work, slots
 from tenancy.analytics.errors import BackpressureError, PayloadTooLargeError, UnknownNameError
 from tenancy.analytics.testing import ManualClock
 from tenancy.analytics.types import Receipts
@@ -23,13 +23,13 @@ BODY = Payload.of({"text": "x" * 400})
 class Held:
     """An engine of 1,024 bytes in flight, and its threads for collection, kept busy until `let_go`."""
 
-    def __init__(self, engine: AnalyticsEngine, crew: ThreadPoolExecutor) -> None:
+    def __init__(self, engine: AnalyticsEngine, crew: Lane, threads: int) -> None:
         self.engine = engine
-        self._crew = crew
+        self._crew, self._threads = crew, threads
         self._free = threading.Event()
 
     def keep_busy(self) -> None:
-        for _ in range(self._crew._max_workers):
+        for _ in range(self._threads):
             self._crew.submit(self._free.wait, 10)
 
     def let_go(self) -> None:
@@ -50,7 +50,9 @@ async def held(tmp_path: Path) -> AsyncIterator[Held]:
     }
     resources = HostResources.open(AnalyticsConfig.load(sections, {}), ManualClock())
     resources.backing.register("tenant_001", {})
-    held = Held(AnalyticsEngine.open("tenant_001", resources), resources.threads.collecting)
+    # Another tenant's work is what keeps the threads busy.
+    crew = resources.scheduler.lanes("other").collecting
+    held = Held(AnalyticsEngine.open("tenant_001", resources), crew, slots(16)[Work.COLLECTING].most)
     yield held
     held.let_go()
     await asyncio.to_thread(resources.close)
