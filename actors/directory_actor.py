@@ -13,6 +13,7 @@ from ray.actor import ActorClass
 from actors.placement import HostSight
 from actors.tenant_directory import Placement, TenantDirectory
 from tenancy.analytics.config import AnalyticsConfig
+from tenancy.analytics.engine.limits import Standing
 from tenancy.analytics.storage.catalog import TenantRecord
 
 
@@ -42,6 +43,14 @@ class DirectoryServant:
     @ray.method
     async def register(self, tenant: str, settings: Mapping[str, Any] | None) -> TenantRecord:
         return await self._directory.register(tenant, settings)
+
+    @ray.method
+    async def set_limits(self, tenant: str, limits: Mapping[str, Any]) -> None:
+        await self._directory.set_limits(tenant, limits)
+
+    @ray.method
+    async def standings(self, tenant: str) -> tuple[Standing, ...] | None:
+        return await self._directory.standings(tenant)
 
     @ray.method
     async def tenants(self, after: str, limit: int) -> list[TenantRecord]:

@@ -17,6 +17,7 @@ from actors.placement import HostSight, pauses
 from actors.tenant_directory import NAME, Placement, Sleep
 from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.config import AnalyticsConfig
+from tenancy.analytics.engine.limits import Standing
 from tenancy.analytics.errors import StaleOwnerError, UnavailableError
 from tenancy.analytics.storage.catalog import TenantRecord
 
@@ -73,6 +74,14 @@ class DirectoryHandle:
     async def register(self, tenant: str, settings: Mapping[str, Any] | None = None) -> TenantRecord:
         """Make a tenant; see `TenantDirectory.register`."""
         return await self._ask(lambda directory: directory.register.remote(tenant, settings))
+
+    async def set_limits(self, tenant: str, limits: Mapping[str, Any]) -> None:
+        """Change what a tenant may use, at once; see `TenantDirectory.set_limits`."""
+        await self._ask(lambda directory: directory.set_limits.remote(tenant, limits))
+
+    async def standings(self, tenant: str) -> tuple[Standing, ...] | None:
+        """How a tenant stands with its limits; None where it is cold."""
+        return await self._ask(lambda directory: directory.standings.remote(tenant))
 
     async def tenants(self, after: str = "", limit: int = 1000) -> list[TenantRecord]:
         """Up to `limit` tenants that sort after `after`."""

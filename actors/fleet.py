@@ -13,6 +13,7 @@ from actors.answers import answer
 from actors.placement import HostCondition, HostSight
 from actors.tenant_actor import TenantActor, TenantServant
 from tenancy.analytics.config import AnalyticsConfig
+from tenancy.analytics.engine.limits import Standing
 from tenancy.analytics.errors import UnavailableError
 
 TenantHostActor: TypeAlias = ActorProxy[TenantServant]
@@ -53,6 +54,14 @@ class Fleet(Protocol):
 
     async def release(self, name: str, host: TenantHostActor, tenant: str) -> None:
         """Let it write everything of a tenant out and let the tenant go."""
+        ...
+
+    async def read_limits(self, name: str, host: TenantHostActor, tenant: str) -> None:
+        """Let it take over what the catalog says a tenant may use, if it serves the tenant."""
+        ...
+
+    async def standings(self, name: str, host: TenantHostActor, tenant: str) -> tuple[Standing, ...] | None:
+        """How a tenant stands with its limits, its accounts settled; None where it is not served there."""
         ...
 
     async def retire(self, name: str, host: TenantHostActor, idle_seconds: float) -> list[str]:
@@ -126,6 +135,12 @@ class RayFleet:
 
     async def release(self, name: str, host: TenantHostActor, tenant: str) -> None:
         await answer(host.release.remote(tenant), _part(name), self._patience_s)
+
+    async def read_limits(self, name: str, host: TenantHostActor, tenant: str) -> None:
+        await answer(host.read_limits.remote(tenant), _part(name), self._silence_s)
+
+    async def standings(self, name: str, host: TenantHostActor, tenant: str) -> tuple[Standing, ...] | None:
+        return await answer(host.standings.remote(tenant), _part(name), self._silence_s)
 
     async def retire(self, name: str, host: TenantHostActor, idle_seconds: float) -> list[str]:
         return await answer(host.retire.remote(idle_seconds), _part(name), self._patience_s)

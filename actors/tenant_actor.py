@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tenancy.analytics.collection import Payload
     from tenancy.analytics.config import AnalyticsConfig
     from tenancy.analytics.engine import DatasetInfo
+    from tenancy.analytics.engine.limits import Standing
     from tenancy.analytics.query import QueryResult
     from tenancy.analytics.schema import DatasetSchema
     from tenancy.analytics.types import DataSourceType, Receipts
@@ -79,6 +80,14 @@ class TenantServant:
     @ray.method(concurrency_group="control")
     async def flush(self, tenant: str) -> None:
         await self._host.flush(tenant)
+
+    @ray.method(concurrency_group="control")
+    async def read_limits(self, tenant: str) -> None:
+        await self._host.read_limits(tenant)
+
+    @ray.method(concurrency_group="control")
+    async def standings(self, tenant: str) -> tuple[Standing, ...] | None:
+        return await self._host.standings(tenant)
 
     @ray.method(concurrency_group="control")
     async def tenant_status(self, tenant: str) -> TenantStatus:

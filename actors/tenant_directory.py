@@ -31,8 +31,9 @@ from actors.placement import (
 from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.engine import Backing, TenantConfig
+from tenancy.analytics.engine.limits import Standing, TenantLimits
 from tenancy.analytics.errors import AnalyticsError, UnavailableError, UnknownNameError
-from tenancy.analytics.storage.catalog import TenantRecord
+from tenancy.analytics.storage.catalog import TenantCatalog, TenantRecord
 from tenancy.analytics.types import tenant_id
 
 NAME = "directory"
@@ -126,6 +127,27 @@ class TenantDirectory:
     async def tenants(self, after: str, limit: int) -> list[TenantRecord]:
         """Up to `limit` tenants that sort after `after`."""
         return await asyncio.to_thread(self._backing.catalog.tenants, after, limit)
+
+    async def set_limits(self, tenant: str, limits: Mapping[str, Any]) -> None:
+        """Let a tenant use this much from now on, in place of what it was registered with; its host takes it at once.
+
+        Raises ConfigurationError for limits that are not right, and UnavailableError when the tenant's host does
+        not answer: then they are kept, but may not hold yet, and the call is to be repeated.
+        """
+        checked = TenantLimits.load(limits).given()
+        await self._acquainted()
+        async with self._alone(tenant):  # who opens the tenant after this reads the new ones
+            rows = await asyncio.to_thread(self._backing.catalog.tenant, tenant)
+            await asyncio.to_thread(rows.set_limits, checked)
+            name, host = await self._owner(rows)
+            if host is not None:
+                await self._fleet.read_limits(name, host, tenant)
+
+    async def standings(self, tenant: str) -> tuple[Standing, ...] | None:
+        """How a tenant stands with its limits, its accounts settled up to now; None where it is cold."""
+        await self._acquainted()
+        name, host = await self._owner(await asyncio.to_thread(self._backing.catalog.tenant, tenant))
+        return None if host is None else await self._fleet.standings(name, host, tenant)
 
     async def delete(self, tenant: str) -> None:
         """End the tenant: its key (so that no copy of its data can be read), its rows, its files."""
@@ -240,6 +262,11 @@ class TenantDirectory:
                 return Placement(tenant, await self._fleet.open(name, host, tenant), name, host)
             except UnavailableError as error:
                 await self._failed(name, error.reason)
+
+    async def _owner(self, rows: TenantCatalog) -> tuple[str, TenantHostActor | None]:
+        """The host that took the tenant over last; None where it does not run any more."""
+        name = (await asyncio.to_thread(rows.record)).owner
+        return name, self._hosts.get(name)
 
     async def _serves(self, name: str, host: TenantHostActor, tenant: str) -> int | None:
         try:

@@ -18,6 +18,7 @@ from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.collection import Payload
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.engine import AnalyticsEngine, DatasetInfo, EngineStatus, HostResources
+from tenancy.analytics.engine.limits import Standing
 from tenancy.analytics.errors import StaleOwnerError, UnavailableError
 from tenancy.analytics.query import QueryResult
 from tenancy.analytics.schema import DatasetSchema
@@ -141,6 +142,25 @@ class TenantHost:
     async def flush(self, tenant: str) -> None:
         with self._serving(tenant) as engine:
             await engine.flush()
+
+    async def read_limits(self, tenant: str) -> None:
+        """Take over what the catalog says a tenant may use, at once. Does nothing where it is not served here."""
+        seat = self._seats.get(tenant)
+        engine = None if seat is None else seat.engine
+        if engine is not None:
+            await engine.read_limits()
+
+    async def standings(self, tenant: str) -> tuple[Standing, ...] | None:
+        """How a tenant stands with its limits, its accounts settled up to now; None where it is not served here.
+
+        No call that keeps a tenant warm.
+        """
+        seat = self._seats.get(tenant)
+        engine = None if seat is None else seat.engine
+        if engine is None:
+            return None
+        await engine.settle_usage()
+        return engine.standings()
 
     async def tenant_status(self, tenant: str) -> TenantStatus:
         """How one tenant is."""

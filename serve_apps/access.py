@@ -7,7 +7,7 @@ tenant learns nothing: the answer is 403 either way.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -34,19 +34,22 @@ async def principal(keys: ApiKeys, credentials: HTTPAuthorizationCredentials | N
     return await asyncio.to_thread(keys.verify, credentials.credentials)
 
 
-def allowed(action: Action) -> Callable[[Request, str, Credentials], Awaitable[Principal]]:
+def allowed(action: Action) -> Callable[[Request, str, Credentials], AsyncIterator[Principal]]:
     """The dependency of a route below `/v1/tenants/{tenant}` that does `action`.
 
     It raises AuthenticationError, AccessDeniedError, and for a key that reaches every tenant InvalidRequestError
-    where the name is none that a tenant may have.
+    where the name is none that a tenant may have. Who may also takes one of the tenant's slots in this replica, until
+    the answer is sent, or LimitExceededError is raised.
     """
 
-    async def dependency(request: Request, tenant: str, credentials: Credentials) -> Principal:
-        caller = await principal(services(request).keys, credentials)
+    async def dependency(request: Request, tenant: str, credentials: Credentials) -> AsyncIterator[Principal]:
+        held = services(request)
+        caller = await principal(held.keys, credentials)
         caller.require(action, tenant)
         if tenant != EVERY_TENANT or action is not Action.MANAGE_KEYS:
             tenant_id(tenant)
-        return caller
+        with held.edge.at_work(tenant):
+            yield caller
 
     return dependency
 

@@ -27,9 +27,11 @@ def application(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = await asyncio.to_thread(open_services, config)
         app.state.services = services
+        accounts = asyncio.create_task(services.edge.settle_forever())
         try:
             yield
         finally:
+            accounts.cancel()
             await asyncio.to_thread(services.close)
 
     app = FastAPI(

@@ -6,7 +6,19 @@ from fastapi import FastAPI
 from ray import serve
 
 from serve_apps.application import application
-from serve_apps.routes import datasets, events, health, hosts, keys, models, quarantine, queries, sources, tenants
+from serve_apps.routes import (
+    datasets,
+    events,
+    health,
+    hosts,
+    keys,
+    limits,
+    models,
+    quarantine,
+    queries,
+    sources,
+    tenants,
+)
 from serve_apps.settings import AppSettings
 
 ROUTERS = (
@@ -18,6 +30,7 @@ ROUTERS = (
     quarantine.replays,
     tenants.router,
     hosts.router,
+    limits.router,
     keys.router,
     sources.router,
     health.router,

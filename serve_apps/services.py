@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from actors.directory_handle import DirectoryHandle
 from actors.tenant_handle import TenantHandle
+from serve_apps.edge import Edge
 from serve_apps.readiness import BlockingProbe, Readiness
 from tenancy.analytics.config import AnalyticsConfig, StorageConfig
 from tenancy.analytics.errors import UnavailableError
@@ -33,6 +34,7 @@ class Services:
     keys: ApiKeys
     directory: DirectoryHandle
     readiness: Readiness
+    edge: Edge
     _handles: OrderedDict[str, TenantHandle] = field(default_factory=OrderedDict)
 
     @classmethod
@@ -51,6 +53,7 @@ class Services:
             ApiKeys(catalog, cache_seconds=config.security.api_key_cache_seconds),
             directory,
             Readiness(probes),
+            Edge(config.limits, lambda tenant, addition: catalog.tenant(tenant).add_usage(addition)),
         )
 
     def tenant(self, tenant: str) -> TenantHandle:
@@ -67,12 +70,14 @@ class Services:
     def forget(self, tenant: str) -> None:
         """Drop the handle of a tenant that was deleted."""
         self._handles.pop(tenant, None)
+        self.edge.forget(tenant)
 
     async def rows(self, tenant: str) -> TenantCatalog:
         """The tenant's rows of the catalog. Raises UnknownNameError with near matches."""
         return await asyncio.to_thread(self.catalog.tenant, tenant)
 
     def close(self) -> None:
+        self.edge.close()
         self.catalog.close()
 
 

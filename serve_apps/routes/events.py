@@ -11,6 +11,7 @@ from serve_apps import examples
 from serve_apps.access import allowed
 from serve_apps.bodies import read_body
 from serve_apps.receipts import respond
+from serve_apps.refusals import Kind
 from serve_apps.services import services
 from tenancy.analytics.collection import Payload
 from tenancy.analytics.errors import InvalidRequestError
@@ -54,7 +55,8 @@ async def collect(
     services_ = services(request)
     # The form is checked before the body is read: a body in a form nobody reads need not travel.
     Payload.from_http(b"", request.headers.get("content-type", ""))
-    body = await read_body(request, services_.config.data_collection.max_body_bytes, _TOO_LARGE)
-    payload = Payload.from_http(body, request.headers.get("content-type", ""))
-    answer = await services_.tenant(tenant).collect(name, payload, source=source, idempotency_key=idempotency_key)
+    with services_.edge.minding(tenant, Kind.COLLECTING):
+        body = await read_body(request, services_.config.data_collection.max_body_bytes, _TOO_LARGE)
+        payload = Payload.from_http(body, request.headers.get("content-type", ""))
+        answer = await services_.tenant(tenant).collect(name, payload, source=source, idempotency_key=idempotency_key)
     return await respond(answer, every=receipts == "all")

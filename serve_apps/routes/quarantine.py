@@ -10,6 +10,7 @@ from starlette.responses import Response
 from serve_apps import examples
 from serve_apps import receipts as receipts_form
 from serve_apps.access import allowed
+from serve_apps.refusals import Kind
 from serve_apps.results import respond
 from serve_apps.services import services
 from tenancy.analytics.security import Action
@@ -35,7 +36,9 @@ async def quarantine(
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
 ) -> Response:
     """Newest first, each with the code, field, value and remedy of its refusal and the row as it came."""
-    result = await services(request).tenant(tenant).quarantine(dataset_name(dataset), limit, cursor)
+    held = services(request)
+    with held.edge.minding(tenant, Kind.QUERYING):
+        result = await held.tenant(tenant).quarantine(dataset_name(dataset), limit, cursor)
     return await respond(request, result)
 
 
@@ -52,5 +55,7 @@ async def replay(
     limit: Annotated[int, Query(ge=1, le=100_000)] = 10_000,
 ) -> Response:
     """Oldest first, under the schema of now. Rows that are still wrong stay in quarantine."""
-    receipts = await services(request).tenant(tenant).replay_quarantine(dataset_name(dataset), limit)
+    held = services(request)
+    with held.edge.minding(tenant, Kind.COLLECTING):
+        receipts = await held.tenant(tenant).replay_quarantine(dataset_name(dataset), limit)
     return await receipts_form.respond(receipts)

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from serve_apps import examples
 from serve_apps.access import allowed
 from serve_apps.bodies import read_body
+from serve_apps.refusals import Kind
 from serve_apps.results import respond
 from serve_apps.services import services
 from tenancy.analytics.errors import InvalidRequestError, UnsupportedMediaError
@@ -31,8 +32,10 @@ _TOO_LARGE = "keep a JSON request within 1 MiB: name fewer values, or a range of
 )
 async def query(request: Request, tenant: str) -> Response:
     """The answer over everything acknowledged so far: JSON, or NDJSON or an Arrow IPC stream where `Accept` says so."""
-    asked = await read_object(request)
-    return await respond(request, await services(request).tenant(tenant).query(asked))
+    held = services(request)
+    with held.edge.minding(tenant, Kind.QUERYING):
+        answer = await held.tenant(tenant).query(await read_object(request))
+    return await respond(request, answer)
 
 
 @router.post(
@@ -43,7 +46,9 @@ async def query(request: Request, tenant: str) -> Response:
 )
 async def explain(request: Request, tenant: str) -> Response:
     """The plan as text, in JSON. Nothing is executed."""
-    text = await services(request).tenant(tenant).explain(await read_object(request))
+    held = services(request)
+    with held.edge.minding(tenant, Kind.QUERYING):
+        text = await held.tenant(tenant).explain(await read_object(request))
     return Response(orjson.dumps({"plan": text}), media_type="application/json")
 
 

@@ -14,6 +14,7 @@ from actors.placement import HostCondition, HostSight, TenantSight
 from actors.tenant_directory import TenantDirectory
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.engine import Backing
+from tenancy.analytics.engine.limits import Standing
 from tenancy.analytics.errors import ConfigurationError, ConflictError, UnavailableError, UnknownNameError
 from tenancy.analytics.testing import ManualClock
 
@@ -25,6 +26,8 @@ class Host:
     tenants: dict[str, TenantSight] = field(default_factory=dict)
     dies_opening: bool = False
     why: str = ""
+    told: list[str] = field(default_factory=list)
+    """Tenants whose limits it was told to read."""
 
     def answers(self) -> None:
         if self.condition in (HostCondition.DEAD, HostCondition.SILENT):
@@ -87,6 +90,16 @@ class HostsInMemory:
         await asyncio.sleep(0.01)
         _of(host).answers()
         _of(host).tenants.pop(tenant, None)
+
+    async def read_limits(self, _name: str, host: TenantHostActor, tenant: str) -> None:
+        await asyncio.sleep(0)
+        _of(host).answers()
+        _of(host).told.append(tenant)
+
+    async def standings(self, _name: str, host: TenantHostActor, tenant: str) -> tuple[Standing, ...] | None:
+        await asyncio.sleep(0)
+        _of(host).answers()
+        return (Standing("events_per_second", 5, 0),) if tenant in _of(host).tenants else None
 
     async def retire(self, _name: str, host: TenantHostActor, idle_seconds: float) -> list[str]:
         await asyncio.sleep(0.01)
@@ -463,3 +476,39 @@ async def test_a_deleted_tenant_is_unknown_and_has_no_host(directory: TenantDire
     assert fleet.hosts["shared-0"].tenants == {}
     with pytest.raises(UnknownNameError):
         await directory.locate("tenant_001", None)
+
+
+async def test_the_host_of_a_tenant_hears_of_its_new_limits_and_no_other_one_does(
+    directory: TenantDirectory, backing: Backing, fleet: HostsInMemory
+) -> None:
+    await directory.set_limits("tenant_001", {"queries_per_second": 1})
+    assert fleet.started == [], "a cold tenant stays cold"
+    assert await directory.standings("tenant_001") is None
+    placed = await directory.locate("tenant_001", None)
+
+    await directory.set_limits("tenant_001", {"events_per_second": 5})
+
+    assert fleet.hosts[placed.name].told == ["tenant_001"]
+    assert backing.catalog.tenant("tenant_001").record().limits == {"events_per_second": 5}
+    assert await directory.standings("tenant_001") == (Standing("events_per_second", 5, 0),)
+    with pytest.raises(ConfigurationError, match="'events_per_second'"):
+        await directory.set_limits("tenant_001", {"event_per_second": 5})
+
+
+async def test_limits_that_a_silent_host_did_not_hear_of_are_an_error_until_they_hold(
+    directory: TenantDirectory, backing: Backing, fleet: HostsInMemory
+) -> None:
+    placed = await directory.locate("tenant_001", None)
+    fleet.hosts[placed.name].condition = HostCondition.SILENT
+
+    with pytest.raises(UnavailableError):
+        await directory.set_limits("tenant_001", {"events_per_second": 5})
+
+    assert backing.catalog.tenant("tenant_001").record().limits == {"events_per_second": 5}
+
+
+async def test_a_tenant_whose_limits_were_changed_is_registered_again_as_before(directory: TenantDirectory) -> None:
+    await directory.set_limits("tenant_001", {"events_per_second": 5})
+    assert (await directory.register("tenant_001", {})).limits == {"events_per_second": 5}
+    with pytest.raises(ConflictError):
+        await directory.register("tenant_001", {"limits": {"events_per_second": 5}})

@@ -15,7 +15,7 @@ from actors.tenant_host import TenantHost
 from tenancy.analytics.collection import Payload
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.engine import AnalyticsEngine, Backing, HostResources
-from tenancy.analytics.errors import StaleOwnerError, UnavailableError, UnknownNameError
+from tenancy.analytics.errors import LimitExceededError, StaleOwnerError, UnavailableError, UnknownNameError
 from tenancy.analytics.testing import ManualClock
 from tenancy.analytics.types import DataSourceType, Receipts
 
@@ -256,3 +256,24 @@ async def test_old_buffers_are_written_out_without_a_call(
             await asyncio.sleep(0.05)
 
     assert (await host.query(TENANT, COUNT)).stats.segments_total == 1
+
+
+async def test_limits_in_the_catalog_hold_once_the_host_is_told(host: TenantHost, config: AnalyticsConfig) -> None:
+    await host.read_limits(TENANT)
+    assert await host.standings(TENANT) is None, "which is said of a tenant that is served elsewhere"
+    await host.open(TENANT)
+    assert await host.standings(TENANT) == ()
+    backing = Backing.open(config)
+    backing.catalog.tenant(TENANT).set_limits({"events_per_second": 1})
+    await host.read_limits(TENANT)
+    await collect(host)
+
+    with pytest.raises(LimitExceededError, match="events_per_second=1"):
+        await collect(host)
+
+    found = await host.standings(TENANT)
+    assert found is not None
+    assert [(standing.limit, standing.used) for standing in found] == [("events_per_second", 1)]
+    used = backing.catalog.tenant(TENANT).usage(ManualClock().now(), ManualClock().now() + timedelta(hours=1))
+    backing.close()
+    assert {row.what: row.amount for row in used}["refused.events_per_second"] == 1
