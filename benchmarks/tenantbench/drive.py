@@ -65,14 +65,23 @@ class Samples:
         """What failing first cost, over all requests: most have 0."""
         return percentile([s.told.added_s for s in self.samples], share) if self.samples else float("nan")
 
-    def recovered_s(self, since_s: float) -> float:
-        """From `since_s` until every request that was due since was answered as before.
+    def recovered_s(self, since_s: float, slow_s: float, until_s: float = 0.0, calm_s: float = 2.0) -> float:
+        """From `since_s` until the harm was over: 0 where there was none.
 
-        That is the end of the last request, of those due after `since_s`, that needed more than one try or failed;
-        0 where none did.
+        A request that was due since and failed, was repeated, or took longer than `slow_s` was harmed. The harm is
+        over with the last of them before `calm_s` without any pass; not before `until_s`, when what did it ended.
         """
-        hurt = [s.ended_s for s in self.samples if s.ended_s > since_s and not s.told.at_once]
-        return max(hurt, default=since_s) - since_s
+        harmed = [
+            (s.intent.at_s, s.ended_s)
+            for s in self.samples
+            if s.ended_s > since_s and (s.latency_s > slow_s or not s.told.at_once)
+        ]
+        over = since_s
+        for at_s, ended_s in sorted(harmed):
+            if at_s > max(over, until_s) + calm_s:
+                break
+            over = max(over, ended_s)
+        return over - since_s
 
 
 async def drive(intents: Sequence[Intent], act: Act) -> Samples:

@@ -105,10 +105,10 @@ async def _flood(flood: Flood, door: Door, pipe: Connection) -> FloodTold:
         # A tick of at least a millisecond: to sleep for every request would cost more than the request.
         if wait > 0.001:
             await asyncio.sleep(wait)
-            if pipe.poll():
-                break
         elif index % 50 == 0:
             await asyncio.sleep(0)
+        if index % 50 == 0 and pipe.poll():
+            break
         told.due += 1
         if len(running) >= flood.connections:
             told.unsent += 1

@@ -87,8 +87,8 @@ class Ledger:
         self._entry(batch)
 
     def forget(self, tenant: str) -> None:
-        """The tenant was erased: nothing of it may be there any more."""
-        self._entries[tenant] = {}
+        """The tenant was erased: nothing is owed to it, and nothing of it may be there any more."""
+        self._entries.pop(tenant, None)
 
     def merge(self, other: Ledger) -> None:
         """Take over what another sender noted."""

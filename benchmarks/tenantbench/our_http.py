@@ -32,7 +32,8 @@ from cluster.processes import marked
 from cluster.record import ClusterRecord
 
 DATASET = "events"
-HOSTS = ("ray::host:", "ray::tenant:")
+HOSTS = ("ray::TenantServant", "ray::host:")
+"""How Ray names the processes of hosts, before and during their first named call."""
 _FIELDS = {
     "marker": {"type": "string"},
     "batch": {"type": "string"},

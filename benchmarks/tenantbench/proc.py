@@ -55,8 +55,8 @@ def usage_of(pids: Iterable[int]) -> Usage:
 
 
 def _kind(command: str) -> str:
-    """A short word for a process: `ray::host`, `haproxy`, `gcs_server`, `raylet`, …"""
+    """A short word for a process: `haproxy`, `raylet`, or the class of a Ray actor, whatever it is doing."""
     first = command.split(" ", 1)[0]
     if first.startswith("ray::"):
-        return "ray::" + first.removeprefix("ray::").split(":", 1)[0]
+        return "ray::" + first.rpartition(":")[2].split(".", 1)[0]
     return Path(first).name or "?"

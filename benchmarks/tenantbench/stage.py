@@ -8,6 +8,7 @@ import resource
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from benchmarks.report import Measurement, percentile
 from benchmarks.tenantbench.adapter import Caller, System
@@ -25,6 +26,8 @@ from benchmarks.tenantbench.workload import (
     zipf_shares,
 )
 
+_WARM_S = 3.0
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -36,9 +39,9 @@ class Settings:
     """Tenants that the quiet load comes from: the first ones, so the largest."""
     seconds: float = 20.0
     """How long each measured phase is."""
-    rate: float = 40.0
+    rate: float = 60.0
     """Requests a second of all quiet tenants together."""
-    ingest_share: float = 0.5
+    ingest_share: float = 0.4
     rows: int = 20
     """Events of a quiet batch."""
     connections: int = 32
@@ -180,6 +183,9 @@ async def staged(system: System, settings: Settings) -> AsyncIterator[Stage]:
     stage = Stage(system, settings, caller, loud)
     try:
         await stage.everybody(stage.quiet, settings.rows)
+        for name in stage.quiet:
+            await persist(partial(caller.ask, name, Question.BY_ACTION))
+        await stage.load(_WARM_S, seed=-1)
         yield stage
     finally:
         await caller.close()
