@@ -1,4 +1,4 @@
-"""Everything that can be replaced is replaced while tenants work; that takes a while, so the run is a minute at least."""
+"""Everything that can be replaced is replaced while tenants work: a run of a minute at least."""
 
 from __future__ import annotations
 
