@@ -237,7 +237,8 @@ class TenantStore:
 
     def _delete_dead(self) -> None:
         """Also after a crash: the list is in the catalog, written by the commit that made the files dead."""
-        dead = [url for url in self._catalog.dead_segments() if not self._needed(url)]
+        before = self._clock.now() - timedelta(seconds=self._config.dead_file_seconds)
+        dead = [url for url in self._catalog.dead_segments(before) if not self._needed(url)]
         if not dead:
             return
         # Asked after the list was read: who takes over from here on never saw these files, while one that took

@@ -54,7 +54,7 @@ class Place:
     schema: DatasetSchema = PLAYS
 
     def config(self, **settings: Any) -> StorageConfig:
-        return StorageConfig(root=str(self.root), wal_linger_ms=0, **settings)
+        return StorageConfig(**{"root": str(self.root), "wal_linger_ms": 0, "dead_file_seconds": 0, **settings})
 
     def take_over(self, **settings: Any) -> TenantStore:
         """A new owner, beside the old one if that still lives."""

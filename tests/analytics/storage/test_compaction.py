@@ -189,6 +189,19 @@ def test_an_owner_that_is_over_deletes_no_file_that_a_query_of_the_new_one_reads
     assert len(place.files("segments")) == 1
 
 
+def test_a_query_of_an_owner_from_before_finishes_on_files_that_were_replaced_meanwhile(place: Any) -> None:
+    old = place.take_over()
+    ids = filled(place, old.create(place.schema))
+    with old.snapshot("plays") as snapshot:
+        new = place.take_over(dead_file_seconds=120)
+        new.dataset("plays").compact()
+        new.maintain()
+        assert sorted(read_rows(place.fs, snapshot.segments, snapshot.schema)["event_id"].to_pylist()) == ids
+    place.clock.advance(timedelta(seconds=121))
+    new.maintain()
+    assert len(place.files("segments")) == 1
+
+
 def test_the_version_stays_while_the_rows_do(place: Any) -> None:
     store = place.plays()
     filled(place, store)

@@ -160,10 +160,14 @@ class TenantCatalog:
 
         self._write(work, epoch)
 
-    def dead_segments(self) -> list[str]:
-        """Urls of files that nothing refers to any more, oldest first, until `forget_dead` is told they are gone."""
+    def dead_segments(self, before: datetime | None = None) -> list[str]:
+        """Urls of files that nothing refers to any more, oldest first, until `forget_dead` is told they are gone.
+
+        With `before`, those only that were given up at that time or earlier.
+        """
         order = [dead_files.c.removed_at, dead_files.c.url]
-        return [row.url for row in self._rows.read(lambda scoped: scoped.select(dead_files, order_by=order))]
+        where = [] if before is None else [dead_files.c.removed_at <= _rows.micros(before)]
+        return [row.url for row in self._rows.read(lambda scoped: scoped.select(dead_files, *where, order_by=order))]
 
     def forget_dead(self, urls: Iterable[str]) -> None:
         """The files at `urls` were deleted."""
