@@ -92,7 +92,7 @@ class StorageConfig(_Section):
     flush_age_seconds: float = Field(default=60.0, gt=0)
     """or when its oldest row has waited so long."""
     dead_file_seconds: float = Field(default=120.0, ge=0)
-    """A file that was replaced is kept so long, for queries elsewhere that still read it, as of an owner from before."""
+    """A file that was replaced is kept so long, for queries of an earlier owner that still read it."""
     segment_target_bytes: int = Field(default=128 * 1024 * 1024, ge=1024)
     """The size that compaction merges small segments towards."""
 
