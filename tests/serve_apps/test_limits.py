@@ -135,6 +135,31 @@ def test_usage_is_what_was_done(operator: httpx.Client) -> None:
     assert operator.get(f"/v1/tenants/{tenant}/usage", params={"from": "2035-01-01"}).status_code == 400
 
 
+def test_usage_is_whole_when_the_tenant_moves_between_hosts_under_load(operator: httpx.Client, caller: Any) -> None:
+    tenant = f"t_{uuid4().hex[:12]}"
+    operator.put(f"/v1/tenants/{tenant}")
+    body = json.dumps([{"n": n} for n in range(10)]).encode()
+    headers = {"Content-Type": "application/json"}
+    key = operator.post(f"/v1/tenants/{tenant}/keys", json={"roles": ["writer"]}).json()["key"]
+
+    def load(calls: int) -> list[int]:
+        return [caller(key).post(events(tenant), content=body, headers=headers).status_code for _ in range(calls)]
+
+    with ThreadPoolExecutor(2) as crew:
+        loads = [crew.submit(load, 15) for _ in range(2)]
+        for host in ("dedicated", "shared-5", "shared-0"):
+            placed = operator.put(f"/v1/tenants/{tenant}/placement", json={"host": host})
+            assert placed.status_code == 200, placed.text
+        assert [found.result() for found in loads] == [[200] * 15] * 2
+
+    used = operator.get(f"/v1/tenants/{tenant}/usage").json()
+    assert sum(hour["events"] for hour in used["hours"]) == 300
+    (row,) = operator.post(f"/v1/tenants/{tenant}/query", json=COUNT).json()["data"]
+    assert row["count"] == 300
+    used = operator.get(f"/v1/tenants/{tenant}/usage").json()
+    assert used["stored_bytes"] == used["hours"][-1]["stored_bytes"] > 0
+
+
 def test_a_cold_tenant_is_not_woken_to_say_what_it_used(operator: httpx.Client) -> None:
     tenant = f"t_{uuid4().hex[:12]}"
     operator.put(f"/v1/tenants/{tenant}")

@@ -93,6 +93,7 @@ class AnalyticsEngine:
             memory=self._memory_bytes,
             cpu=self.cpu_seconds,
         )
+        lanes.weigh(self._accounts.limits.weight)  # which may have been changed since the tenant was registered
         stored = StoredRows(store.snapshot, resources.backing.filesystem)
         self._collector = DataCollector(
             tenant,
@@ -115,10 +116,9 @@ class AnalyticsEngine:
 
         Blocks while it recovers. Raises UnknownNameError with near matches when nobody registered the tenant.
         """
-        config, backing = resources.config, resources.backing
-        rows = backing.catalog.tenant(tenant)
+        rows = resources.backing.catalog.tenant(tenant)
         settings = TenantConfig.load(rows.record().settings)
-        lanes = resources.scheduler.lanes(tenant, settings.limits.over(config.limits).weight)
+        lanes = resources.scheduler.lanes(tenant)
         try:
             return cls._open(tenant, resources, lanes, rows, settings, host)
         except BaseException:

@@ -90,7 +90,7 @@ class UsageLedger:
         cpu_us, held = round(self._cpu() * 1e6), self._memory()
         milliseconds = round((now - self._looked_at) * 1000)
         read, written = self._tally.take()
-        found = {READ: read, WRITTEN: written, CPU_US: cpu_us - self._cpu_seen_us, MEMORY: held * milliseconds}
+        found = {READ: read, WRITTEN: written, CPU_US: max(0, cpu_us - self._cpu_seen_us), MEMORY: held * milliseconds}
         with self._lock:
             for what, amount in found.items():
                 if amount:

@@ -179,6 +179,17 @@ async def test_an_hour_has_what_was_used_in_it(opened: Open, clock: ManualClock)
     assert [(row.hour - start, row.amount) for row in found] == [(timedelta(hours=hour), 1) for hour in range(3)]
 
 
+async def test_a_weight_that_was_changed_holds_at_once_and_for_later_owners(opened: Open) -> None:
+    def weight(engine: AnalyticsEngine) -> float:
+        return engine._resources.scheduler._queue._accounts["tenant_001"].weight
+
+    engine = opened()
+    assert weight(engine) == 1.0
+    engine._rows.set_limits({"weight": 3.0})
+    await engine.read_limits()
+    assert (weight(engine), weight(opened())) == (3.0, 3.0)
+
+
 async def test_limits_that_change_in_the_catalog_hold_at_once(opened: Open) -> None:
     engine = opened()
     engine._rows.set_limits({"events_per_second": 1})
