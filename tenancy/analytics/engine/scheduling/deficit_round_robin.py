@@ -16,7 +16,7 @@ K = TypeVar("K", bound=Hashable)
 J = TypeVar("J")
 
 MOST_DEBT = 100.0
-"""Quanta that a tenant may be charged ahead: what it took while nobody else wanted anything is not held against it."""
+"""Quanta that a tenant may be in debt, so that no job keeps it waiting for ever."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +36,10 @@ class _Account(Generic[K, J]):
     balance: float = 0.0
     queues: dict[K, deque[tuple[float, J]]] = field(default_factory=dict)
     running: dict[K, int] = field(default_factory=dict)
+    visits: dict[K, float] = field(default_factory=dict)
+    """Where it is its turn: how much of this turn is left."""
+    left_at: dict[K, float] = field(default_factory=dict)
+    """While it is idle and in debt: how many rounds each ring had gone when it became so."""
     closed: bool = False
 
     @property
@@ -60,6 +64,7 @@ class DeficitRoundRobin(Generic[K, J]):
         self._most_each = most_each
         self._accounts: dict[str, _Account[K, J]] = {}
         self._rings: dict[K, deque[str]] = {kind: deque() for kind in most_each}
+        self._rounds: dict[K, float] = dict.fromkeys(most_each, 0.0)
 
     def __len__(self) -> int:
         """Jobs that wait."""
@@ -78,7 +83,7 @@ class DeficitRoundRobin(Generic[K, J]):
         account = self._accounts.get(tenant)
         if account is not None:
             account.closed = True
-            self._forget_if_over(tenant, account)
+            self._rest(tenant, account)
 
     def waiting(self, tenant: str) -> int:
         """Jobs of one tenant that wait."""
@@ -88,8 +93,11 @@ class DeficitRoundRobin(Generic[K, J]):
     def push(self, tenant: str, kind: K, cost: float, job: J) -> None:
         """Queue a job that is guessed to cost `cost`. A tenant's jobs of one kind keep their order."""
         account = self._accounts[tenant]
-        if account.idle:
-            account.balance = min(account.balance, 0.0)  # while it wanted nothing, it earned nothing
+        if account.left_at:
+            # While it wanted nothing it earned nothing, but the turns it did not take count against its debt.
+            missed = (self._rounds[kind] - account.left_at[kind]) * self._quantum * account.weight
+            account.balance = min(account.balance + missed, 0.0)
+            account.left_at = {}
         queue = account.queues.setdefault(kind, deque())
         queue.append((cost, job))
         if len(queue) == 1:
@@ -107,11 +115,13 @@ class DeficitRoundRobin(Generic[K, J]):
                     ring.rotate(-1)
                     continue
                 ready += 1
-                if account.balance > 0:
-                    return self._serve(tenant, account, kind)
-                account.balance += self._quantum * account.weight
-                if account.balance > 0:
-                    return self._serve(tenant, account, kind)
+                left = account.visits.get(kind)
+                if left is None:
+                    left = self._visit(account, kind)
+                if left > 0 and account.balance > 0:
+                    return self._serve(account, tenant, kind, left)
+                # Also where what it took was underestimated, or another kind of its work took the rest.
+                del account.visits[kind]
                 ring.rotate(-1)
             if not ready:
                 return None
@@ -119,20 +129,31 @@ class DeficitRoundRobin(Generic[K, J]):
 
     def settle(self, turn: Turn[K, J], cost: float) -> None:
         """A job is done and has cost `cost`: what it was charged is put right."""
-        account = self._accounts[turn.tenant]
+        account, error = self._accounts[turn.tenant], turn.charged - cost
         account.running[turn.kind] -= 1
-        account.balance = max(account.balance + turn.charged - cost, -MOST_DEBT * self._quantum * account.weight)
-        self._forget_if_over(turn.tenant, account)
+        account.balance = max(account.balance + error, -MOST_DEBT * self._quantum * account.weight)
+        if turn.kind in account.visits:
+            account.visits[turn.kind] += error
+        self._rest(turn.tenant, account)
 
-    def _serve(self, tenant: str, account: _Account[K, J], kind: K) -> Turn[K, J]:
-        ring, queue = self._rings[kind], account.queues[kind]
+    def _visit(self, account: _Account[K, J], kind: K) -> float:
+        """The turn of a tenant begins: what it may take before the next one's."""
+        quantum = self._quantum * account.weight
+        if account.balance <= 0:
+            account.balance += quantum
+        account.visits[kind] = quantum
+        self._rounds[kind] += 1 / len(self._rings[kind])
+        return quantum
+
+    def _serve(self, account: _Account[K, J], tenant: str, kind: K, left: float) -> Turn[K, J]:
+        queue = account.queues[kind]
         cost, job = queue.popleft()
         account.balance -= cost
+        account.visits[kind] = left - cost
         account.running[kind] = account.running.get(kind, 0) + 1
         if not queue:
-            ring.popleft()
-        elif account.balance <= 0:
-            ring.rotate(-1)
+            self._rings[kind].popleft()
+            del account.visits[kind]
         return Turn(tenant, kind, job, cost)
 
     def _forward(self, kind: K) -> None:
@@ -142,10 +163,16 @@ class DeficitRoundRobin(Generic[K, J]):
             for account in map(self._accounts.__getitem__, self._rings[kind])
             if account.running.get(kind, 0) < self._most_each[kind]
         ]
-        rounds = min(-account.balance // (self._quantum * account.weight) for account in ready)
+        rounds = max(0.0, min(-account.balance // (self._quantum * account.weight) for account in ready))
+        self._rounds[kind] += rounds
         for account in ready:
-            account.balance += max(0.0, rounds) * self._quantum * account.weight
+            account.balance += rounds * self._quantum * account.weight
 
-    def _forget_if_over(self, tenant: str, account: _Account[K, J]) -> None:
-        if account.closed and account.idle and self._accounts.get(tenant) is account:
+    def _rest(self, tenant: str, account: _Account[K, J]) -> None:
+        """Note when a tenant became idle, or forget it if it is closed."""
+        if not account.idle:
+            return
+        if not account.closed:
+            account.left_at = self._rounds.copy()
+        elif self._accounts.get(tenant) is account:
             del self._accounts[tenant]

@@ -139,22 +139,21 @@ class FairScheduler:
 
     def _work(self, kind: Work) -> None:
         give_way(self._slots[kind].nice)
-        turn = self._await(kind)
+        with self._lock:
+            turn = self._next(kind)
         while turn is not None:
             began = time.thread_time()
             _run(turn.job)
-            turn = self._after(turn, time.thread_time() - began)
+            cost = time.thread_time() - began
+            with self._lock:
+                self._settle(turn, cost)
+                turn = None  # a thread that waits keeps nobody's answer alive
+                turn = self._next(kind)
 
-    def _after(self, turn: Turn[Work, _Job], cost: float) -> Turn[Work, _Job] | None:
-        with self._lock:
-            turn.job.owner.used_s += cost
-            turn.job.owner.costs.learn(turn.kind, cost)
-            self._queue.settle(turn, cost)
-            return self._next(turn.kind)
-
-    def _await(self, kind: Work) -> Turn[Work, _Job] | None:
-        with self._lock:
-            return self._next(kind)
+    def _settle(self, turn: Turn[Work, _Job], cost: float) -> None:
+        turn.job.owner.used_s += cost
+        turn.job.owner.costs.learn(turn.kind, cost)
+        self._queue.settle(turn, cost)
 
     def _next(self, kind: Work) -> Turn[Work, _Job] | None:
         """The next job, waited for; None once the scheduler is closed. Called with the lock held."""
@@ -180,7 +179,8 @@ class FairScheduler:
 def give_way(nice: int) -> None:
     """Let this thread, and threads that it starts, give way to others by so much (Linux has a nice value a thread)."""
     if nice:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + nice))
 
 
 def _run(job: _Job) -> None:
