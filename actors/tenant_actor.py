@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import ray
 from ray.actor import ActorClass
 
 from actors.lean_process import hide
+from actors.termination import Termination
 
 if TYPE_CHECKING:
     from actors.tenant_host import HostStatus, TenantStatus
@@ -21,8 +22,22 @@ if TYPE_CHECKING:
     from tenancy.analytics.types import DataSourceType, Receipts
 
 
+_LET_GO_S = 25.0
+"""After SIGTERM; orchestrators commonly send SIGKILL half a minute later."""
+
+
 class TenantServant:
-    """`TenantHost`, reachable by actor calls. Arguments are given by position, which is what Ray can type."""
+    """`TenantHost`, reachable by actor calls. Arguments are given by position, which is what Ray can type.
+
+    At SIGTERM it is drained: its tenants are served elsewhere while it writes them out, then its process ends.
+    """
+
+    _termination: Termination
+
+    def __new__(cls, *_: object) -> Self:
+        made = super().__new__(cls)
+        made._termination = Termination(_LET_GO_S)
+        return made
 
     def __init__(self, name: str, config: AnalyticsConfig) -> None:
         # What a host consists of is imported only once that is settled.
@@ -30,6 +45,7 @@ class TenantServant:
         from actors.tenant_host import TenantHost
 
         self._host = TenantHost(name, config, node=ray.get_runtime_context().get_node_id())
+        self._termination.on_request(self._host.close)
 
     @ray.method(concurrency_group="control")
     async def open(self, tenant: str) -> int:
@@ -93,7 +109,7 @@ class TenantServant:
     async def tenant_status(self, tenant: str) -> TenantStatus:
         return await self._host.tenant_status(tenant)
 
-    @ray.method(concurrency_group="control")
+    @ray.method(concurrency_group="health")
     async def status(self) -> HostStatus:
         return await self._host.status()
 

@@ -282,10 +282,11 @@ class TenantDirectory:
         if host is None:  # it never came up; the name must be free for the next one
             await self._lost(name, why)
             return
-        try:
-            await self._fleet.beat(name, host)
-        except UnavailableError as error:
-            await self._lost(name, error.reason)
+        sight = await self._fleet.look(name, host)
+        if sight.condition in (HostCondition.DEAD, HostCondition.SILENT):
+            await self._lost(name, sight.why)
+        elif self._hosts.get(name) is host:
+            self._sights[name] = sight  # where it is being drained, it is not asked again
 
     async def _turn(self, tenant: str, name: str, deadline: float) -> None:
         """Wait until host `name` may be asked. Raises UnavailableError when that is after `deadline`."""
