@@ -39,7 +39,10 @@ class Termination:
         def begin() -> None:
             self._going = loop.create_task(self._end(let_go))
 
-        self._begin = lambda: loop.call_soon_threadsafe(begin)
+        def in_loop() -> None:
+            loop.call_soon_threadsafe(begin)
+
+        self._begin = in_loop
 
     async def _end(self, let_go: Callable[[], Awaitable[object]]) -> None:
         try:
