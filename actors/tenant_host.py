@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,7 +148,8 @@ class TenantHost:
         seat = self._seats.get(tenant)
         engine = None if seat is None else seat.engine
         if engine is not None:
-            await engine.read_limits()
+            with suppress(RuntimeError):  # its lanes are closed: it is leaving, and the next owner reads them anyway
+                await engine.read_limits()
 
     async def standings(self, tenant: str) -> tuple[Standing, ...] | None:
         """How a tenant stands with its limits, its accounts settled up to now; None where it is not served here.
@@ -159,7 +160,10 @@ class TenantHost:
         engine = None if seat is None else seat.engine
         if engine is None:
             return None
-        await engine.settle_usage()
+        try:
+            await engine.settle_usage()
+        except RuntimeError:  # its lanes are closed: it is leaving, its accounts settled
+            return None
         return engine.standings()
 
     async def tenant_status(self, tenant: str) -> TenantStatus:

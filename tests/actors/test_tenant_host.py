@@ -277,3 +277,13 @@ async def test_limits_in_the_catalog_hold_once_the_host_is_told(host: TenantHost
     used = backing.catalog.tenant(TENANT).usage(ManualClock().now(), ManualClock().now() + timedelta(hours=1))
     backing.close()
     assert {row.what: row.amount for row in used}["refused.events_per_second"] == 1
+
+
+async def test_of_a_tenant_that_is_leaving_the_limits_are_those_of_nobody_here(host: TenantHost) -> None:
+    await host.open(TENANT)
+    engine = host._seats[TENANT].engine
+    assert engine is not None
+    await engine.close()  # as leaving does, before the seat is empty
+
+    await host.read_limits(TENANT)
+    assert await host.standings(TENANT) is None

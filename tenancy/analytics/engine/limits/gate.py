@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -68,6 +69,8 @@ class Gate:
         self._buckets: dict[str, TokenBucket] = {}
         self._running = 0
         self._query_s: float | None = None
+        self._share = 1.0
+        """Of the rows that a body has at most, how many it has: objects in objects look like rows at a glance."""
         self._known_stored = (float("-inf"), 0)
         self.change(limits)
 
@@ -99,11 +102,13 @@ class Gate:
     def collecting(self, rows_at_most: Callable[[], int], size: int) -> Iterator[Ticket]:
         """Let a body in, or raise LimitExceededError.
 
-        It counts as `rows_at_most` while the block runs, and as the rows its ticket says from then on.
+        While the block runs it counts as `rows_at_most`, less by what bodies of this tenant had less so far; from then
+        on as the rows that its ticket says.
         """
-        taken = rows_at_most() if EVENTS in self._buckets else 0
+        most = rows_at_most() if EVENTS in self._buckets else 0
         with self._lock:
             now = self._clock.monotonic()
+            taken = math.ceil(most * self._share)
             self._refuse_over(self._over_stored(now), *self._over(now, EVENTS, BYTES))
             for name, amount in ((EVENTS, taken), (BYTES, size)):
                 if name in self._buckets:
@@ -113,6 +118,8 @@ class Gate:
             yield ticket
         finally:
             self._charge(EVENTS, ticket.rows - taken)
+            if most and ticket.rows:
+                self._share += _WEIGHT * (min(ticket.rows / most, 1.0) - self._share)
 
     @contextmanager
     def querying(self) -> Iterator[None]:

@@ -80,6 +80,16 @@ def test_calls_that_are_under_way_count_as_much_as_they_may_be() -> None:
     tenant.collect()
 
 
+def test_bodies_that_always_have_less_rows_than_they_may_soon_count_as_what_they_have() -> None:
+    tenant = Tenant(events_per_second=1000)
+    for _ in range(40):
+        tenant.collect(rows=10, at_most=100)
+        tenant.later(1)
+    with tenant.gate.collecting(lambda: 100, 10):
+        (standing,) = tenant.gate.standings()
+    assert 10 <= standing.used <= 12
+
+
 def test_a_call_that_fails_costs_no_events() -> None:
     tenant = Tenant(events_per_second=100)
     with pytest.raises(ZeroDivisionError), tenant.gate.collecting(lambda: 100, 10):
