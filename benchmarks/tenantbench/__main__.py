@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import dataclasses
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -69,10 +70,12 @@ def open_system(arguments: argparse.Namespace, seed: int) -> AbstractAsyncContex
 
 async def once(arguments: argparse.Namespace, scenario: str, settings: Settings) -> list[Measurement]:
     """One run of one scenario."""
+    # Others at work on the machine make every time longer: above 0.5 or so, times say little.
+    load = Measurement("load average of the machine before the run", os.getloadavg()[0], "processes")
     module = importlib.import_module(f"benchmarks.tenantbench.scenarios.{scenario}")
     async with open_system(arguments, settings.seed) as system, staged(system, settings) as stage:
         found: list[Measurement] = await module.run(stage)
-        return found
+        return [*found, load]
 
 
 def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
