@@ -73,6 +73,10 @@ class DirectoryServant:
         return await self._directory.drain(host)
 
     @ray.method
+    async def renew(self, host: str) -> list[str]:
+        return await self._directory.renew(host)
+
+    @ray.method
     async def sweep(self) -> None:
         await self._directory.sweep()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import ray
@@ -102,6 +103,20 @@ class DirectoryHandle:
     async def drain(self, host: str) -> list[str]:
         """End a host, its tenants written out; returns which it had; see `TenantDirectory.drain`."""
         return await self._ask(lambda directory: directory.drain.remote(host))
+
+    async def renew(self, host: str) -> list[str]:
+        """Replace the process of a host, live; returns the tenants that moved; see `TenantDirectory.renew`."""
+        return await self._ask(lambda directory: directory.renew.remote(host))
+
+    async def replace(self) -> None:
+        """End the directory that runs, and start one with the settings of this handle. Callers wait for it."""
+
+        def change() -> ActorProxy[DirectoryServant]:
+            with suppress(ValueError):  # where none runs there is none to end
+                ray.kill(ray.get_actor(NAME, self._config.placement.namespace), no_restart=True)
+            return self._start()
+
+        self._actor, self._answered = await asyncio.to_thread(change), False
 
     async def sweep(self) -> None:
         """Have the directory's round over the hosts now; it has one every few seconds anyway."""

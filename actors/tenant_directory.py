@@ -24,6 +24,8 @@ from actors.placement import (
     Start,
     Step,
     TenantSight,
+    dedicated_to,
+    free_name,
     host_for,
     rebalance,
     set_back,
@@ -203,6 +205,28 @@ class TenantDirectory:
         gone = await self._fleet.drain(name, host)
         await self._lost(name, "it was drained")
         return gone
+
+    async def renew(self, name: str) -> list[str]:
+        """Replace the process of host `name`, live: a new one is started and takes its tenants over one after another.
+
+        So new code, and the settings of this directory, get in. Returns which tenants were moved. What a dedicated
+        host served is served by a shared one meanwhile.
+        """
+        await self._acquainted()
+        host = self._hosts.get(name)
+        if host is None:
+            raise UnknownNameError("host", name, tuple(sorted(self._hosts)))
+        target = free_name(self._sights.values())
+        await self._started(target)
+        moved = [seen.tenant for seen in (await self._fleet.look(name, host)).tenants]
+        for tenant in moved:
+            await self.move(tenant, target)
+        if self._hosts.get(name) is host:
+            await self.drain(name)  # and with it whoever came meanwhile
+        own = dedicated_to(name)
+        if own is not None and own in moved:
+            await self.move(own, name)
+        return moved
 
     async def sweep(self) -> None:
         """One round: idle tenants go cold, tenants move where they are served better, empty hosts end."""

@@ -29,14 +29,21 @@ def answering() -> BinaryIO:
     return answer
 
 
-def ask(part: str, module: str, arguments: tuple[str, ...], request: object, environment: Mapping[str, str]) -> Any:
+def ask(
+    part: str,
+    module: str,
+    arguments: tuple[str, ...],
+    request: object,
+    environment: Mapping[str, str],
+    patience_s: float = _PATIENCE_S,
+) -> Any:
     """The answer of `module`, run with `arguments` in `environment`. Raises UnavailableError with its last words."""
     answer = subprocess.run(  # noqa: S603 - our own interpreter and module
         [sys.executable, "-m", module, *arguments],
         input=orjson.dumps(request),
         env=dict(environment),
         capture_output=True,
-        timeout=_PATIENCE_S,
+        timeout=patience_s,
         check=False,
     )
     if answer.returncode != 0:

@@ -18,6 +18,7 @@ import yaml
 
 from cluster.answering import ask
 from cluster.dashboard import Dashboard
+from cluster.head_storage import HeadStorage, remember, remembered
 from cluster.ports import free_ports
 from cluster.processes import start_ray, started_at, stop
 from cluster.record import ClusterRecord
@@ -28,7 +29,8 @@ from tenancy.analytics.errors import ConflictError, UnavailableError
 
 _PATIENCE_S = 120.0
 _POLL_S = 0.2
-_SETTINGS = "settings.yaml"
+SETTINGS = "settings.yaml"
+"""Of a local system, in its folder: the settings that its applications read."""
 
 Say = Callable[[str], None]
 """Told what is being done."""
@@ -53,6 +55,8 @@ class UpOptions:
     throughput: bool = True
     num_cpus: int | None = None
     """Logical CPUs of a local Ray; those of the machine where not given."""
+    redis: str | None = None
+    """A Redis that remembers what Ray's head knows, so that the head may die and be started again."""
     new_admin_key: bool = False
     """Make an operator's key even where there is one. None is revoked."""
 
@@ -68,6 +72,7 @@ class Up:
 def up(options: UpOptions, say: Say) -> Up:
     """Start everything and wait until it answers. What was started is stopped again when something fails.
 
+    A system with a Redis whose head was lost is taken up where it was: nodes that still run join again.
     With `new_admin_key`, a system of this state folder that runs already is left as it is and the key made there.
     Raises ConflictError when it runs already otherwise, ConfigurationError, UnavailableError.
     """
@@ -75,14 +80,14 @@ def up(options: UpOptions, say: Say) -> Up:
     known = ClusterRecord.read(options.state)
     if known is not None and known.pid is not None and started_at(known.pid) == known.started:
         if options.new_admin_key:
-            settings = {"config_file": str(Path(known.folder, _SETTINGS))}
+            settings = {"config_file": str(Path(known.folder, SETTINGS))}
             environment = {**os.environ, **token_environment()}
             return Up(known, _admin_key(settings, known, environment, another=True))
         raise ConflictError(f"a system runs already at {known.url}", "run 'tenancy down' first")
     if known is not None and known.marker is not None:
         # Its supervisor is gone, killed or with the machine; what it left behind would hold ports and memory.
         stop(None, None, known.marker, patience_s=0.0)
-    record, environment = _existing(options) if options.address else _local(options, say)
+    record, environment = _existing(options) if options.address else _local(options, known, say)
     try:
         record.write(options.state)
         say("deploying the applications")
@@ -106,6 +111,9 @@ def down(state: Path, keep_logs: bool = False) -> ClusterRecord:
             dashboard.withdraw(record.applications)
     else:
         stop(record.pid, record.started, record.marker)
+        url = remembered(Path(record.folder))
+        if url is not None:
+            HeadStorage.of(url, state).clear({**os.environ})
         if not keep_logs:
             shutil.rmtree(record.folder, ignore_errors=True)
     ClusterRecord.forget(state)
@@ -128,10 +136,15 @@ def _existing(options: UpOptions) -> tuple[ClusterRecord, dict[str, str]]:
     return record, {**token, **os.environ}
 
 
-def _local(options: UpOptions, say: Say) -> tuple[ClusterRecord, dict[str, str]]:
+def _local(options: UpOptions, known: ClusterRecord | None, say: Say) -> tuple[ClusterRecord, dict[str, str]]:
+    storage = None if options.redis is None else HeadStorage.of(options.redis, options.state)
+    lost = known if storage is not None and known is not None and remembered(Path(known.folder)) else None
+    if storage is not None and lost is None:
+        storage.clear({**os.environ})  # of a system whose state folder is gone
     # A short path, since sockets are kept in it, and not Ray's default one, where `ray.init` of a program that has
     # nothing to do with this would find and join it.
-    folder = Path(tempfile.mkdtemp(prefix="tenancy-"))
+    folder = Path(tempfile.mkdtemp(prefix="tenancy-") if lost is None else lost.folder)
+    remember(folder, options.redis)
     marker = secrets.token_hex(8)
     haproxy = options.haproxy and haproxy_present()
     environment = {
@@ -142,6 +155,7 @@ def _local(options: UpOptions, say: Say) -> tuple[ClusterRecord, dict[str, str]]
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         "RAY_SERVE_LOG_TO_STDERR": "0",
         MARKER: marker,
+        **({} if storage is None else storage.environment()),
     }
     names = (
         "port",
@@ -153,8 +167,11 @@ def _local(options: UpOptions, say: Say) -> tuple[ClusterRecord, dict[str, str]]
         "ray-client-server-port",
     )
     ports = dict(zip(names, free_ports(len(names)), strict=True))
+    if lost is not None:  # its nodes look for it where it was
+        ports |= {"port": _port(lost.address), "dashboard-port": _port(lost.dashboard)}
     say(f"starting Ray, with {'HAProxy' if haproxy else 'Serve’s own proxy'} in front")
-    extra = () if options.num_cpus is None else (f"--num-cpus={options.num_cpus}",)
+    extra: tuple[str, ...] = () if options.num_cpus is None else (f"--num-cpus={options.num_cpus}",)
+    extra += () if storage is None else storage.arguments()
     process = start_ray(folder, ports, environment, extra)
     record = ClusterRecord(
         url=f"http://{options.host}:{options.port}",
@@ -172,6 +189,10 @@ def _local(options: UpOptions, say: Say) -> tuple[ClusterRecord, dict[str, str]]
         stop(record.pid, record.started, marker)
         raise
     return record, environment
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])
 
 
 def _await_dashboard(record: ClusterRecord, process: subprocess.Popen[bytes]) -> None:
@@ -222,16 +243,23 @@ def _await_ready(url: str) -> None:
 
 def _arguments(options: UpOptions, record: ClusterRecord) -> dict[str, Any]:
     """Settings for the applications: of a local system by file, which may hold secrets; else inline."""
-    given: dict[str, Any] = yaml.safe_load(options.config.read_text()) or {} if options.config else {}
     if options.address is not None:
-        return {"config": given} if given else {}
-    root = AnalyticsConfig.load(given).storage.root
-    if "://" not in root:
-        given["storage"] = {**given.get("storage", {}), "root": str(Path(root).resolve())}
-    path = Path(record.folder, _SETTINGS)
+        inline = yaml.safe_load(options.config.read_text()) or {} if options.config else {}
+        return {"config": inline} if inline else {}
+    given = kept_settings(options.config)
+    path = Path(record.folder, SETTINGS)
     path.touch(mode=0o600)
     path.write_text(yaml.safe_dump(given))
     return {"config_file": str(path)}
+
+
+def kept_settings(config: Path | None) -> dict[str, Any]:
+    """The settings in a file, the place of the storage made absolute: whoever reads them runs elsewhere."""
+    given: dict[str, Any] = yaml.safe_load(config.read_text()) or {} if config else {}
+    root = AnalyticsConfig.load(given).storage.root
+    if "://" not in root:
+        given["storage"] = {**given.get("storage", {}), "root": str(Path(root).resolve())}
+    return given
 
 
 def _names(options: UpOptions) -> tuple[str, ...]:

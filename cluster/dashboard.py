@@ -85,6 +85,24 @@ class Dashboard:
                 raise UnavailableError("Serve", f"after {patience_s:g} s its applications are {states}")
             time.sleep(_POLL_S)
 
+    def replicas(self, names: tuple[str, ...]) -> set[str]:
+        """The ids of the replicas of these applications, however they are."""
+        found = self.applications()
+        return {
+            str(replica["replica_id"])
+            for name in names
+            for deployment in found.get(name, {}).get("deployments", {}).values()
+            for replica in deployment["replicas"]
+        }
+
+    def await_gone(self, replicas: set[str], names: tuple[str, ...], patience_s: float) -> None:
+        """Wait until none of these replicas is left. Raises UnavailableError."""
+        deadline = time.monotonic() + patience_s
+        while left := replicas & self.replicas(names):
+            if time.monotonic() > deadline:
+                raise UnavailableError("Serve", f"after {patience_s:g} s replicas {sorted(left)} are still there")
+            time.sleep(_POLL_S)
+
     def _call(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         try:
             answer = self._client.request(method, path, **arguments)

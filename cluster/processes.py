@@ -36,6 +36,22 @@ def start_ray(
         )
 
 
+def join_ray(
+    address: str, folder: Path, ports: Mapping[str, int], environment: Mapping[str, str], extra: Sequence[str] = ()
+) -> subprocess.Popen[bytes]:
+    """`ray start --address` under a supervisor: another node of a Ray; logs to `folder`/ray.log."""
+    command = [
+        str(Path(sys.executable).with_name("ray")),
+        *("start", f"--address={address}", "--block", "--disable-usage-stats"),
+        *(f"--{name}={port}" for name, port in ports.items()),
+        *extra,
+    ]
+    with (folder / "ray.log").open("wb") as log:
+        return subprocess.Popen(  # noqa: S603 - our own interpreter's `ray`, with arguments of ours
+            command, env=dict(environment), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+
+
 def started_at(pid: int) -> int | None:
     """When the process `pid` began, in ticks since boot (proc(5), field 22); None where there is none.
 
@@ -49,9 +65,9 @@ def started_at(pid: int) -> int | None:
     return None if state == "Z" else int(fields[18])
 
 
-def marked(marker: str) -> Iterator[int]:
+def marked(marker: str, variable: str = MARKER) -> Iterator[int]:
     """The living processes that carry `marker` in their environment, and so were started by one `tenancy up`."""
-    needle = f"{MARKER}={marker}".encode()
+    needle = f"{variable}={marker}".encode()
     for entry in _PROC.iterdir():
         if not entry.name.isdecimal() or int(entry.name) == os.getpid():
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors.placement.balancing import End, History, Move, Start, Step, rebalance
-from actors.placement.choosing import host_for
+from actors.placement.choosing import free_name, host_for
 from actors.placement.pauses import Setback, pauses, set_back
 from actors.placement.rules import Rules
 from actors.placement.sights import (
@@ -28,6 +28,7 @@ __all__ = [
     "TenantSight",
     "dedicated_name",
     "dedicated_to",
+    "free_name",
     "host_for",
     "pauses",
     "rebalance",

@@ -110,10 +110,12 @@ class OurSystem:
         url: str | None = None,
         key: str | None = None,
         settings: Mapping[str, Any] | None = None,
+        up_options: Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> None:
         self._url, self._key = url or "", key or ""
         self._given, self._settings = url is not None, settings or {}
+        self._options: dict[str, Any] = {"num_cpus": max(4, os.cpu_count() or 1), **(up_options or {})}
         self._keys: dict[str, list[str]] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._record: ClusterRecord | None = None
@@ -218,7 +220,7 @@ class OurSystem:
         settings["storage"] = {**settings.get("storage", {}), "root": str(folder / "store")}
         config.write_text(yaml.safe_dump(settings))
         port = int(self._url.rpartition(":")[2]) if self._url else free_ports(1)[0]
-        options = UpOptions(state=folder / "state", port=port, config=config, num_cpus=max(4, os.cpu_count() or 1))
+        options = UpOptions(state=folder / "state", port=port, config=config, **self._options)
         system = up(options, lambda _: None)
         self._url, self._record = system.record.url, system.record
         self._key = system.admin_key or self._key

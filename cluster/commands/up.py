@@ -35,6 +35,14 @@ def command(
         bool, typer.Option(help="Let HAProxy spread requests over replicas, where it is present.")
     ] = True,
     throughput: Annotated[bool, typer.Option(help="Run Serve in its throughput-optimised mode.")] = True,
+    redis: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TENANCY_REDIS",
+            help="redis://[user:password@]host:port that remembers what Ray's head knows: it may die and come back.",
+            show_default=False,
+        ),
+    ] = None,
     num_cpus: Annotated[
         int | None, typer.Option(min=1, help="Logical CPUs of the Ray that is started.", show_default="the machine's")
     ] = None,
@@ -63,6 +71,7 @@ def command(
                 haproxy=haproxy,
                 throughput=throughput,
                 num_cpus=num_cpus,
+                redis=redis,
                 new_admin_key=new_admin_key,
             ),
             output.say,
