@@ -19,7 +19,7 @@ from actors.tenant_directory import NAME, Placement, Sleep
 from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.engine.limits import Standing
-from tenancy.analytics.errors import StaleOwnerError, UnavailableError
+from tenancy.analytics.errors import CatalogUnavailableError, StaleOwnerError, UnavailableError
 from tenancy.analytics.storage.catalog import TenantRecord
 
 T = TypeVar("T")
@@ -39,6 +39,8 @@ async def patiently(attempt: Callable[[], Awaitable[T]], patience_s: float, cloc
     for pause in pauses():
         try:
             return await attempt()
+        except CatalogUnavailableError:
+            raise  # another host would not reach it either
         except (UnavailableError, StaleOwnerError):
             if clock.monotonic() + pause >= deadline:
                 raise
@@ -136,6 +138,8 @@ class DirectoryHandle:
             try:
                 # The directory gives up after the same time, and can say why; so it is heard out.
                 found = await answer(call(actor), _PART, patience + _GRACE_S, lambda: self._lives(actor))
+            except CatalogUnavailableError:
+                raise
             except UnavailableError:
                 self._actor = None  # by name, whoever is the directory now is found
                 raise

@@ -17,7 +17,7 @@ from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.collection import Payload
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.engine import DatasetInfo
-from tenancy.analytics.errors import StaleOwnerError, UnavailableError
+from tenancy.analytics.errors import CatalogUnavailableError, StaleOwnerError, UnavailableError
 from tenancy.analytics.query import QueryResult
 from tenancy.analytics.schema import DatasetSchema
 from tenancy.analytics.types import DataSourceType, Receipts, made_key
@@ -120,6 +120,8 @@ class TenantHandle:
             try:
                 part = f"the host of tenant {self.tenant!r}"
                 return await answer(call(placement.host), part, answer_s, lambda: self._still(placement))
+            except CatalogUnavailableError:
+                raise  # the host is well
             except (UnavailableError, StaleOwnerError):
                 # Another call may have found the next host already; then there is nothing to doubt.
                 if self._placement is placement:

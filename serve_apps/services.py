@@ -50,7 +50,11 @@ class Services:
         return cls(
             config,
             catalog,
-            ApiKeys(catalog, cache_seconds=config.security.api_key_cache_seconds),
+            ApiKeys(
+                catalog,
+                cache_seconds=config.security.api_key_cache_seconds,
+                grace_seconds=config.storage.catalog_grace_seconds,
+            ),
             directory,
             Readiness(probes),
             Edge(config.limits, lambda tenant, addition: catalog.tenant(tenant).add_usage(addition)),

@@ -83,6 +83,10 @@ class StorageConfig(_Section):
     """Passed to fsspec with `root`; a JSON object where it comes from the environment. Not shown in messages."""
     catalog_url: SecretStr | None = None
     """A SQLAlchemy URL; SQLite below `root` where none is given."""
+    catalog_patience_seconds: float = Field(default=20.0, ge=0)
+    """How long a write waits for a catalog that is out of reach, before it is refused."""
+    catalog_grace_seconds: float = Field(default=60.0, ge=0)
+    """For how long, while the catalog is out of reach, queries are answered and API keys known already are honoured."""
     wal_linger_ms: float = Field(default=2.0, ge=0)
     """How long a group commit waits for company."""
     flush_rows: int = Field(default=500_000, ge=1)

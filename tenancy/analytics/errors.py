@@ -19,6 +19,7 @@
     ├── TryAgainError              nothing is wrong with the call; repeat it
     │   ├── StaleOwnerError            503  this owner was fenced off; another one serves the tenant
     │   ├── UnavailableError           503  a part is starting, restarting or out of reach
+    │   │   └── CatalogUnavailableError     the database of the catalog does not answer
     │   └── StorageFullError           507  no space left; nothing was acknowledged
     └── IntegrityError             500  stored bytes that fail authentication: damaged, swapped or cut
 
@@ -313,6 +314,20 @@ class UnavailableError(TryAgainError):
 
     def __str__(self) -> str:
         return f"{self.part} is not available ({self.reason}); repeat the call"
+
+
+class CatalogUnavailableError(UnavailableError):
+    """The database of the catalog does not answer. Another host would not reach it either."""
+
+    code = "catalog-unavailable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("catalog", reason)
+        self.args = (reason,)
+
+    @property
+    def retry_after_s(self) -> float:
+        return 2.0
 
 
 class StorageFullError(TryAgainError):

@@ -22,7 +22,13 @@ from tenancy.analytics.engine.scheduling import Lanes
 from tenancy.analytics.engine.source import QueriedStore
 from tenancy.analytics.engine.stored_rows import StoredRows
 from tenancy.analytics.engine.tenant_config import TenantConfig
-from tenancy.analytics.errors import BackpressureError, QueryMemoryError, QueryTimeoutError, StaleOwnerError
+from tenancy.analytics.errors import (
+    BackpressureError,
+    CatalogUnavailableError,
+    QueryMemoryError,
+    QueryTimeoutError,
+    StaleOwnerError,
+)
 from tenancy.analytics.query import QueryRequest, QueryResult, SemanticModel
 from tenancy.analytics.schema import DatasetSchema
 from tenancy.analytics.storage.catalog import TenantCatalog
@@ -432,9 +438,13 @@ class AnalyticsEngine:
         return self._store.bytes + (processor.cached_bytes if processor is not None else 0)
 
     def _check_owner(self) -> None:
-        current = self._rows.epoch()
-        if current != self.epoch:
-            raise StaleOwnerError(self.tenant, self.epoch, current)
+        try:
+            self._store.check_owner()
+        except CatalogUnavailableError:
+            # A newer owner is taken over by through the catalog, so there is hardly one; and what is answered is
+            # at worst as old as the grace. Writes pass the fence, or wait for it.
+            if not self._store.owned_within(self._resources.config.storage.catalog_grace_seconds):
+                raise
 
     def _explain(self, request: QueryRequest | Mapping[str, Any]) -> str:
         self._check_owner()

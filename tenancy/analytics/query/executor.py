@@ -20,8 +20,8 @@ from fsspec import AbstractFileSystem
 from sqlglot import exp
 
 from tenancy.analytics.config import PerformanceConfig
+from tenancy.analytics.deadlines import Deadline, Deadlines
 from tenancy.analytics.errors import InvalidRequestError, QueryMemoryError, QueryTimeoutError, UnavailableError
-from tenancy.analytics.query._deadlines import Deadline, Deadlines
 from tenancy.analytics.query._watched_filesystem import WatchedFileSystem
 
 _NONE: Final[Mapping[str, pa.Table]] = MappingProxyType({})

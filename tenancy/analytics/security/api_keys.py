@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from tenancy.analytics.clock import Clock, SystemClock
-from tenancy.analytics.errors import AuthenticationError, InvalidRequestError, UnknownNameError
+from tenancy.analytics.errors import AuthenticationError, CatalogUnavailableError, InvalidRequestError, UnknownNameError
 from tenancy.analytics.security.principals import Principal, Role
 from tenancy.analytics.storage.catalog.values import EVERY_TENANT, ApiKeyRow
 from tenancy.analytics.types import tenant_id
@@ -118,7 +118,8 @@ class ApiKeys:
         made = keys.create("tenant_001", ["analyst"], label="notebook")
         principal = keys.verify(made.text)
 
-    A key revoked by another process stops working here after `cache_seconds` at the latest.
+    A key revoked by another process stops working here after `cache_seconds` at the latest. While the catalog is out
+    of reach, keys that were verified before are honoured for `grace_seconds` longer.
     """
 
     def __init__(
@@ -126,11 +127,12 @@ class ApiKeys:
         rows: ApiKeyRows,
         clock: Clock | None = None,
         cache_seconds: float = 2.0,
+        grace_seconds: float = 0.0,
         cost: Mapping[str, int] = SCRYPT,
     ) -> None:
         self._rows = rows
         self._clock = clock or SystemClock()
-        self._cache_seconds = cache_seconds
+        self._cache_seconds, self._grace_seconds = cache_seconds, grace_seconds
         self._cost = dict(cost)
         self._lock = threading.Lock()
         # By a digest of what was sent: the secret itself stays nowhere.
@@ -177,7 +179,13 @@ class ApiKeys:
         if self._is_refused(digest):
             raise AuthenticationError
         moment = self._clock.monotonic()  # before the row is read, so a revocation is never missed for longer
-        row = self._rows.api_key(form[1])
+        try:
+            row = self._rows.api_key(form[1])
+        except CatalogUnavailableError:
+            proven = self._proven.get(digest)
+            if proven is None or moment >= proven.until + self._grace_seconds:
+                raise
+            return proven.principal
         # No hash is computed for an unknown id, which tells by the time taken that the id is unknown: an id is
         # 80 random bits and no secret, and a hash for every guess would let guesses load the processor.
         if row is None or row.revoked_at is not None:

@@ -43,6 +43,7 @@ from tenancy.analytics.storage.group_commit import GroupCommit
 from tenancy.analytics.storage.live import LiveDataset
 from tenancy.analytics.storage.maintenance import Maintenance
 from tenancy.analytics.storage.ownership import Ownership
+from tenancy.analytics.storage.patience import patiently
 from tenancy.analytics.storage.recovery import unseen
 from tenancy.analytics.storage.snapshot import Snapshot
 from tenancy.analytics.storage.wal import WriteAheadLog
@@ -105,7 +106,7 @@ class DatasetStore:
         self._ids = DedupIndex(
             fs, window, clock, catalog.dedup_runs(schema.name, clock.now() - window), self._commit.drive
         )
-        self._answers = Answers(lambda key: catalog.idempotency(schema.name, key))
+        self._answers = Answers(self._answered)
         self._log = WriteAheadLog(fs, f"{folder}/wal", owner.epoch)
         newest = max((s.id for live in (self._live, self._refused) for s in live.segments), default="")
         self._maintenance = Maintenance(
@@ -355,7 +356,8 @@ class DatasetStore:
     def _fence(self, position: WalPosition) -> None:
         """A new owner raises the epoch and then lists the log; so what is written before it is raised is found."""
         try:
-            self._owner.check()
+            # While the catalog is out of reach the object waits in the log, and its callers for the fence.
+            patiently(self._owner.check, self._config.catalog_patience_seconds)
         except StaleOwnerError:
             # The object is the new owner's now: it may have replayed it, and may have nothing else of its rows yet.
             raise
@@ -378,6 +380,11 @@ class DatasetStore:
             newest = pc.max(events.column(EVENT_TIME)).as_py()
             if newest is not None and (self.watermark is None or newest > self.watermark):
                 self.watermark = newest
+
+    def _answered(self, key: str) -> IdempotencyRecord | None:
+        return patiently(
+            lambda: self._catalog.idempotency(self.schema.name, key), self._config.catalog_patience_seconds
+        )
 
     def _undo(self, batches: Sequence[_Batch]) -> None:
         for batch in batches:

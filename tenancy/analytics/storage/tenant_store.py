@@ -62,7 +62,7 @@ class TenantStore:
         self._catalog, self._fs, self._config = catalog, fs, config
         self._window, self._clock = collection_window, clock
         self._executor, self._background = executor, background
-        self._owner = Ownership(catalog, epoch)
+        self._owner = Ownership(catalog, epoch, clock.monotonic)
         self._stores: dict[str, DatasetStore] = {}
         self._broken: dict[str, IntegrityError] = {}
         self._seen: tuple[int, ...] = ()
@@ -107,6 +107,14 @@ class TenantStore:
     def epoch(self) -> int:
         """Under which this owner commits."""
         return self._owner.epoch
+
+    def check_owner(self) -> None:
+        """Ask the catalog; raises StaleOwnerError when another owner has taken over."""
+        self._owner.check()
+
+    def owned_within(self, seconds: float) -> bool:
+        """Whether the catalog has said so lately that this owner is the one."""
+        return self._owner.known_for_s() <= seconds
 
     def dataset(self, name: str) -> DatasetStore:
         """The store of dataset `name`. UnknownNameError with near matches; IntegrityError where it is damaged."""

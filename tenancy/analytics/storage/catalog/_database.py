@@ -10,24 +10,31 @@ from __future__ import annotations
 import errno
 import os
 import random
+import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, exc, make_url
+from sqlalchemy.pool import PoolProxiedConnection
 
-from tenancy.analytics.errors import ConfigurationError, StorageFullError
+from tenancy.analytics.deadlines import Deadlines
+from tenancy.analytics.errors import CatalogUnavailableError, ConfigurationError, StorageFullError
 from tenancy.analytics.storage.catalog._failures import FAILURES, Failure
+from tenancy.analytics.storage.catalog._outage import Breaker
 
 BUSY_TIMEOUT_S = 15.0
 """How long SQLite waits for another process to finish writing."""
 
 ATTEMPTS = 4
 """How often a transaction is tried when another one is in its way."""
+
+CONNECT_S, READ_S, WRITE_S = 3, 3.0, 10.0
+"""How long a server may take to answer before it counts as out of reach."""
 
 POOL_SIZE = 16
 OVERFLOW = 48
@@ -51,12 +58,14 @@ class Database:
         # SQLite lets one writer in and makes the others poll; a lock lets the threads of this process queue
         # instead, so that only other processes are polled for.
         self._writers: AbstractContextManager[Any] = threading.Lock() if self.sqlite else nullcontext()
+        # SQLite is a file here; a server may be gone, or hang.
+        self._server = None if self.sqlite else _Server()
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work`, which reads with one statement. Repeated once when the connection turns out to be dead."""
 
         def attempt() -> T:
-            with self._engine.connect() as connection:
+            with self._engine.connect() as connection, self._answering(connection.connection, READ_S):
                 return work(connection)
 
         return self._repeated(attempt, lambda failure: failure.contention or failure.lost)
@@ -74,7 +83,7 @@ class Database:
             committing = False
             with self._writers, self._engine.connect() as fresh:
                 connection = fresh.execution_options(writes=True)
-                with connection.begin():
+                with self._answering(fresh.connection, WRITE_S), connection.begin():
                     result = work(connection)
                     committing = True
             return result
@@ -93,8 +102,10 @@ class Database:
 
         def run(parameters: Mapping[str, Any]) -> Any:
             given = tuple(parameters[name] for name in order) if order else dict(parameters)
+            if self._server is not None:
+                self._server.breaker.enter()
             try:
-                with closing(self._engine.raw_connection()) as connection:
+                with closing(self._engine.raw_connection()) as connection, self._answering(connection, READ_S):
                     cursor = connection.cursor()
                     cursor.execute(sql, given)
                     row = cursor.fetchone()
@@ -116,18 +127,55 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+        if self._server is not None:
+            self._server.deadlines.close()
+
+    @contextmanager
+    def _answering(self, connection: PoolProxiedConnection, within_s: float) -> Iterator[None]:
+        """Cut the connection when the server does not answer for so long; CatalogUnavailableError then."""
+        if self._server is None:
+            yield
+            return
+        with self._server.deadlines.within(within_s, lambda: _cut(connection)) as deadline:
+            try:
+                yield
+            except Exception as error:
+                if deadline.passed:
+                    self._server.breaker.failed(reason := f"no answer for {within_s:g} s")
+                    raise CatalogUnavailableError(reason) from error
+                raise
+        self._server.breaker.succeeded()
 
     def _repeated(self, attempt: Callable[[], T], again: Callable[[Failure], bool]) -> T:
+        if self._server is not None:
+            self._server.breaker.enter()
         for left in reversed(range(ATTEMPTS)):
             try:
                 return attempt()
             except FAILURES as error:
                 failure = Failure.of(error, self.place)
                 if not left or not again(failure):
+                    if self._server is not None and isinstance(failure.error, CatalogUnavailableError):
+                        self._server.breaker.failed(failure.error.reason)
                     raise failure.error from error
             # Full jitter, so that two that met do not meet again.
             time.sleep(random.uniform(0.0, 0.02 * 2 ** (ATTEMPTS - left)))  # noqa: S311 - a delay, not a secret
         raise AssertionError("the last attempt returns or raises")
+
+
+class _Server:
+    """What is known of a database server: whether it is out of reach, and who waits for it."""
+
+    def __init__(self) -> None:
+        self.breaker = Breaker()
+        self.deadlines = Deadlines()
+
+
+def _cut(connection: PoolProxiedConnection) -> None:
+    """End the connection's socket, so that whoever waits for an answer on it is told."""
+    driver: Any = connection.dbapi_connection
+    with suppress(OSError), socket.socket(fileno=os.dup(driver.fileno())) as copy:
+        copy.shutdown(socket.SHUT_RDWR)
 
 
 def _begin(connection: Connection) -> None:
@@ -189,7 +237,7 @@ def _postgresql(url: URL) -> Engine:
     try:
         return create_engine(
             url,
-            connect_args={"autocommit": True, "connect_timeout": 10, "application_name": "tenancy"},
+            connect_args={"autocommit": True, "connect_timeout": CONNECT_S, "application_name": "tenancy"},
             pool_size=POOL_SIZE,
             max_overflow=OVERFLOW,
             pool_timeout=POOL_TIMEOUT_S,

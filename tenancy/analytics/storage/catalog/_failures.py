@@ -9,11 +9,11 @@ from sqlalchemy import exc
 
 from tenancy.analytics.errors import (
     AnalyticsError,
+    CatalogUnavailableError,
     ConflictError,
     IntegrityError,
     InvalidRequestError,
     StorageFullError,
-    UnavailableError,
 )
 
 FAILURES = (exc.DBAPIError, exc.TimeoutError)
@@ -56,4 +56,4 @@ class Failure:
         if isinstance(error, exc.DataError):
             return cls(InvalidRequestError("catalog", reason, "use text without U+0000 and numbers of 64 bits"))
         contention = code in _SQLITE_BUSY or state in _PG_CONTENTION
-        return cls(UnavailableError("catalog", reason), contention, lost)
+        return cls(CatalogUnavailableError(reason), contention, lost)

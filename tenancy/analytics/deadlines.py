@@ -53,7 +53,7 @@ class Deadlines:
             sooner = not self._heap or at < self._heap[0][0]
             heapq.heappush(self._heap, (at, next(self._order), deadline))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="query-deadlines", daemon=True)
+                self._thread = threading.Thread(target=self._watch, name="deadlines", daemon=True)
                 self._thread.start()
             elif sooner:
                 self._changed.notify()
