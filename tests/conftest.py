@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,31 +28,72 @@ from cluster.ports import free_ports
 START_S = 30.0
 
 
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """The URL, without a database, of a PostgreSQL that this session started."""
-    initdb, postgres = _postgresql_program("initdb"), _postgresql_program("postgres")
-    # PostgreSQL refuses to run as root, so root runs it as the user its package made.
-    user = pwd.getpwnam("postgres") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
-    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
-        os.chown(folder, user.pw_uid, user.pw_gid)
-        data, port = Path(folder, "data"), _free_port()
+class PostgreSQL:
+    """A server of our own, with `server` its URL without a database. It may be stopped, started again, and frozen."""
+
+    def __init__(self, folder: str) -> None:
+        # PostgreSQL refuses to run as root, so root runs it as the user its package made.
+        self._user = pwd.getpwnam("postgres") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+        self._folder = Path(folder)
+        os.chown(folder, self._user.pw_uid, self._user.pw_gid)
+        data, port = self._folder / "data", _free_port()
+        initdb, postgres = _postgresql_program("initdb"), _postgresql_program("postgres")
         subprocess.run(
             [initdb, "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"],
             check=True,
             stdout=subprocess.DEVNULL,
             cwd=folder,
-            **_as(user),
+            **_as(self._user),
         )
         settings = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", "fsync=off"]
-        command = [postgres, "-D", str(data), *(part for setting in settings for part in ("-c", setting))]
-        url = f"postgresql://postgres@127.0.0.1:{port}"
+        self._command = [postgres, "-D", str(data), *(part for setting in settings for part in ("-c", setting))]
+        self.server = f"postgresql://postgres@127.0.0.1:{port}"
+        self._processes = ExitStack()
+        self._process: subprocess.Popen[bytes] | None = None
 
+    def start(self) -> None:
         def answers() -> None:
-            psycopg.connect(f"{url}/postgres", connect_timeout=2).close()
+            psycopg.connect(f"{self.server}/postgres", connect_timeout=2).close()
 
-        with _running(command, Path(folder), answers, psycopg.OperationalError, signal.SIGINT, user):
-            yield url
+        running = _running(self._command, self._folder, answers, psycopg.OperationalError, signal.SIGINT, self._user)
+        self._process = self._processes.enter_context(running)
+
+    def stop(self) -> None:
+        """End it as a reboot would: open connections are cut."""
+        self._processes.close()
+
+    def freeze(self) -> None:
+        """Every process of it hangs, and what was connected stays connected."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        for pid in (self._process.pid, *map(int, children)):
+            os.kill(pid, number)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """The URL, without a database, of a PostgreSQL that this session started."""
+    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
+        server = PostgreSQL(folder)
+        server.start()
+        yield server.server
+        server.stop()
+
+
+@pytest.fixture
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL of this test alone, which it may stop, start and freeze."""
+    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
+        server = PostgreSQL(folder)
+        server.start()
+        yield server
+        server.stop()
 
 
 @pytest.fixture
@@ -154,7 +195,7 @@ def _running(
     not_yet: type[Exception],
     stop: signal.Signals,
     user: pwd.struct_passwd,
-) -> Iterator[None]:
+) -> Iterator[subprocess.Popen[bytes]]:
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder, **_as(user))
@@ -168,7 +209,7 @@ def _running(
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"{command[0]} did not start:\n{log.read_text()}") from error
                 time.sleep(0.02)
-        yield
+        yield process
     finally:
         process.send_signal(stop)
         process.wait(timeout=START_S)

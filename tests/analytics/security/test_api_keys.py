@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tenancy.analytics.errors import AuthenticationError, InvalidRequestError, UnknownNameError
+from tenancy.analytics.errors import AuthenticationError, CatalogUnavailableError, InvalidRequestError, UnknownNameError
 from tenancy.analytics.security import api_keys
 from tenancy.analytics.security.api_keys import ApiKeys
 from tenancy.analytics.security.principals import Action, Role
@@ -234,6 +234,28 @@ def test_without_a_cache_a_key_revoked_elsewhere_stops_at_once(catalog: Catalog,
     there.revoke("tenant_001", made.key.id)
     with pytest.raises(AuthenticationError):
         here.verify(made.text)
+
+
+def test_keys_known_already_are_honoured_for_a_while_without_a_catalog(
+    catalog: Catalog, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = ApiKeys(catalog, clock, cache_seconds=2.0, grace_seconds=60.0, cost=CHEAP)
+    known = keys.create(EVERY_TENANT, ["admin"]).text
+    unknown = keys.create(EVERY_TENANT, ["admin"]).text
+    keys.verify(known)
+
+    def out_of_reach(_id: str) -> None:
+        raise CatalogUnavailableError("connection refused")
+
+    monkeypatch.setattr(catalog, "api_key", out_of_reach)
+    clock.advance(timedelta(seconds=61.9))
+
+    assert keys.verify(known).roles
+    with pytest.raises(CatalogUnavailableError):
+        keys.verify(unknown)
+    clock.advance(timedelta(seconds=0.2))
+    with pytest.raises(CatalogUnavailableError):
+        keys.verify(known)
 
 
 def test_the_cache_is_bounded(keys: ApiKeys, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from psycopg import errors as pg
 
 from tenancy.analytics.errors import (
     AnalyticsError,
+    CatalogUnavailableError,
     ConfigurationError,
     ConflictError,
     IntegrityError,
@@ -34,14 +35,14 @@ def _sqlite(code: int) -> sqlite3.OperationalError:
 @pytest.mark.parametrize(
     ("wrapper", "origin", "kind", "contention"),
     [
-        (sa.exc.OperationalError, _sqlite(sqlite3.SQLITE_BUSY), UnavailableError, True),
-        (sa.exc.OperationalError, _sqlite(sqlite3.SQLITE_BUSY_SNAPSHOT), UnavailableError, True),
-        (sa.exc.OperationalError, _sqlite(sqlite3.SQLITE_IOERR_FSYNC), UnavailableError, False),
+        (sa.exc.OperationalError, _sqlite(sqlite3.SQLITE_BUSY), CatalogUnavailableError, True),
+        (sa.exc.OperationalError, _sqlite(sqlite3.SQLITE_BUSY_SNAPSHOT), CatalogUnavailableError, True),
+        (sa.exc.OperationalError, _sqlite(sqlite3.SQLITE_IOERR_FSYNC), CatalogUnavailableError, False),
         (sa.exc.OperationalError, _sqlite(sqlite3.SQLITE_FULL), StorageFullError, False),
         (sa.exc.DatabaseError, _sqlite(sqlite3.SQLITE_CORRUPT), IntegrityError, False),
-        (sa.exc.OperationalError, pg.DeadlockDetected("deadlock"), UnavailableError, True),
-        (sa.exc.OperationalError, pg.SerializationFailure("again"), UnavailableError, True),
-        (sa.exc.OperationalError, pg.AdminShutdown("bye"), UnavailableError, False),
+        (sa.exc.OperationalError, pg.DeadlockDetected("deadlock"), CatalogUnavailableError, True),
+        (sa.exc.OperationalError, pg.SerializationFailure("again"), CatalogUnavailableError, True),
+        (sa.exc.OperationalError, pg.AdminShutdown("bye"), CatalogUnavailableError, False),
         (sa.exc.OperationalError, pg.DiskFull("no space left on device"), StorageFullError, False),
         (sa.exc.InternalError, pg.DataCorrupted("invalid page"), IntegrityError, False),
         (sa.exc.IntegrityError, pg.UniqueViolation("twice"), ConflictError, False),
