@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all check format bench up down setup clean
+.PHONY: demo test test-all check format bench chaos up down setup clean
 
 setup: $(VENV)/.installed
 
@@ -37,6 +37,9 @@ format: setup
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: setup
+	$(BIN)/python -m benchmarks.chaos $(ARGS)
 
 up: setup
 	$(BIN)/tenancy up $(ARGS)

@@ -167,7 +167,11 @@ def _local(options: UpOptions, known: ClusterRecord | None, say: Say) -> tuple[C
         "ray-client-server-port",
     )
     ports = dict(zip(names, free_ports(len(names)), strict=True))
-    if lost is not None:  # its nodes look for it where it was
+    if lost is not None:
+        # What a head removes that ends in order; where another of its nodes is on this machine, Ray would take it
+        # for one that runs.
+        (folder / "ray" / "ray_current_cluster").unlink(missing_ok=True)
+        # Its nodes look for it where it was.
         ports |= {"port": _port(lost.address), "dashboard-port": _port(lost.dashboard)}
     say(f"starting Ray, with {'HAProxy' if haproxy else 'Serve’s own proxy'} in front")
     extra: tuple[str, ...] = () if options.num_cpus is None else (f"--num-cpus={options.num_cpus}",)

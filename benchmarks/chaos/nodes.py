@@ -30,11 +30,12 @@ _MOST_NODES = 12
 
 
 class Nodes:
-    """The nodes that were added to one system. They end with it: they carry its marker."""
+    """The nodes that were added to one system. They end with it, by its marker, unless they stand `apart`."""
 
-    def __init__(self, record: ClusterRecord, haproxy: bool = True) -> None:
+    def __init__(self, record: ClusterRecord, haproxy: bool = True, apart: bool = False) -> None:
         assert record.marker is not None
         self._record, self._marker, self._haproxy = record, record.marker, haproxy
+        self._apart = apart
         self._made = 0
         self.names: list[str] = []
 
@@ -50,7 +51,7 @@ class Nodes:
             **token_environment(),
             **serve_environment(folder, haproxy=self._haproxy, throughput=True),
             "RAY_SERVE_LOG_TO_STDERR": "0",
-            MARKER: self._marker,
+            **({} if self._apart else {MARKER: self._marker}),
             NODE: name,
         }
         extra = (

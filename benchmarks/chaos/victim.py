@@ -34,6 +34,7 @@ _TITLES: Mapping[Harm, tuple[str, ...]] = {
     Harm.KILL_CONTROLLER: ("ray::ServeController",),
 }
 """How Ray names the processes, before and after their first call."""
+_TRIES = 5
 _SIGNALS = {Harm.FREEZE_HOST: signal.SIGSTOP, Harm.END_HOST: signal.SIGTERM}
 
 
@@ -87,8 +88,12 @@ class Victim(OurSystem):
         return self._record
 
     def harms(self) -> tuple[Harm, ...]:
-        """What can be done to this one."""
-        cannot = set()
+        """What can be done to this one.
+
+        Not to HAProxy: Serve starts another, which answers 404 until the controller tells it the routes, for seconds.
+        A client takes a 404 for the truth. `--only kill_proxy` shows it.
+        """
+        cannot = {Harm.KILL_PROXY}
         if self._postgres is None:
             cannot.add(Harm.STOP_CATALOG)
         if not self._wanted:
@@ -139,7 +144,13 @@ class Victim(OurSystem):
         count = nodes.kill(nodes.names[int(blow.pick * len(nodes.names))])
 
         async def another() -> None:
-            await asyncio.to_thread(nodes.add)
+            # On a machine that is busy, Ray gives up a node that does not come up in time.
+            for _ in range(_TRIES):
+                try:
+                    await asyncio.to_thread(nodes.add)
+                    return
+                except RuntimeError as error:
+                    print(f"  {str(error).splitlines()[0]}")
 
         self._later(another())
         return f"SIGKILL to all {count} processes of a node"
