@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cluster.commands import demo, down, host, ingest, key, query, redeploy, status, tenant, up
+from cluster.commands import demo, doctor, down, host, ingest, key, query, redeploy, status, tenant, up
 
 app = typer.Typer(
     name="tenancy",
@@ -22,5 +22,6 @@ app.add_typer(host.app, name="host")
 app.command("ingest")(ingest.command)
 app.command("query")(query.command)
 app.command("redeploy")(redeploy.command)
+app.command("doctor")(doctor.command)
 app.command("down")(down.command)
 app.command("demo")(demo.command)

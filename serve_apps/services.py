@@ -8,19 +8,19 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self
-from uuid import uuid4
 
 from starlette.requests import Request
 
 from actors.directory_handle import DirectoryHandle
+from actors.placement import HostCondition
 from actors.tenant_handle import TenantHandle
 from serve_apps.edge import Edge
 from serve_apps.readiness import BlockingProbe, Readiness
-from tenancy.analytics.config import AnalyticsConfig, StorageConfig
+from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.errors import UnavailableError
 from tenancy.analytics.security import ApiKeys
 from tenancy.analytics.storage.catalog import Catalog, TenantCatalog
-from tenancy.analytics.storage.filesystem import base_filesystem
+from tenancy.analytics.storage.probing import probe_storage
 
 _MOST_HANDLES = 10_000
 
@@ -43,9 +43,9 @@ class Services:
         catalog = Catalog.open(config.storage)
         directory = directory or DirectoryHandle(config)
         probes: dict[str, Callable[[], Awaitable[object]]] = {
-            "catalog": BlockingProbe("catalog", partial(catalog.tenants, limit=1)),
-            "storage": BlockingProbe("storage", partial(_write_probe, config.storage)),
-            "directory": directory.process_id,
+            "catalog": BlockingProbe("catalog", catalog.probe),
+            "storage": BlockingProbe("storage", partial(probe_storage, config.storage)),
+            "hosts": partial(_some_host, directory),
         }
         return cls(
             config,
@@ -92,11 +92,8 @@ def services(request: Request) -> Services:
     return found
 
 
-def _write_probe(config: StorageConfig) -> None:
-    filesystem, root = base_filesystem(config)
-    path = f"{root.rstrip('/')}/.probe-{uuid4().hex}"
-    try:
-        filesystem.pipe_file(path, b"probe")
-        filesystem.rm_file(path)
-    except OSError as error:
-        raise UnavailableError("storage", error.strerror or str(error)) from error
+async def _some_host(directory: DirectoryHandle) -> None:
+    """The directory answers, and a host serves or none is needed yet: the first call starts one."""
+    hosts = await directory.hosts()
+    if hosts and not any(host.condition is HostCondition.SERVING for host in hosts):
+        raise UnavailableError("every host", ", ".join(f"{host.name} is {host.condition}" for host in hosts))

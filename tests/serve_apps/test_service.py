@@ -10,7 +10,7 @@ from cluster.serve_environment import haproxy_present
 
 def test_it_is_alive_and_ready(operator: httpx.Client) -> None:
     assert operator.get("/healthz").json() == {"status": "alive"}
-    checks = {"catalog": "ok", "storage": "ok", "directory": "ok"}
+    checks = {"catalog": "ok", "storage": "ok", "hosts": "ok"}
     assert operator.get("/readyz").json() == {"status": "ready", "checks": checks}
 
 

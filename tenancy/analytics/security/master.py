@@ -101,17 +101,26 @@ class EnvironmentKeyProvider(MasterKey):
 
 def key_provider(config: AnalyticsConfig) -> KeyProvider:
     """The provider that `security` in `config` asks for. Makes the key file when it is the first to ask."""
+    path = key_file(config)
+    return EnvironmentKeyProvider(config.security.key_variable) if path is None else FileKeyProvider(path)
+
+
+def key_file(config: AnalyticsConfig) -> str | None:
+    """Where the key file is or will be; None where the key is in the environment.
+
+    Raises ConfigurationError where storage is elsewhere and no file is named.
+    """
     security = config.security
     if security.key_provider == "environment":
-        return EnvironmentKeyProvider(security.key_variable)
+        return None
     if security.key_file is not None:
-        return FileKeyProvider(security.key_file)
+        return security.key_file
     root = config.storage.root.removeprefix("file://")
     if "://" in root:
         raise ConfigurationError(
             "security.key_file", None, f"name a local file, since no key is kept beside the data at {root!r}"
         )
-    return FileKeyProvider(os.path.join(root, FILE_NAME))
+    return os.path.join(root, FILE_NAME)
 
 
 def _bound(context: Mapping[str, str]) -> bytes:

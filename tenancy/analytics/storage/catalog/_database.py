@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -115,6 +116,15 @@ class Database:
             return None if row is None else row[0]
 
         return run
+
+    def clock_skew_s(self, now: datetime) -> float:
+        """Seconds that the server's clock is ahead of `now`."""
+        if self.sqlite:
+            return 0.0
+        there = self.read(
+            lambda connection: connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one()
+        )
+        return float(there) - now.timestamp()
 
     def scrub(self) -> None:
         """Make what was deleted unreadable in the files of SQLite, as far as no reader is in the way.

@@ -74,6 +74,14 @@ class Catalog:
         """Bring the tables up to this version; does nothing where they are. Safe from many processes at once."""
         migrate(self._database)
 
+    def probe(self) -> None:
+        """Write nothing, the way everything is written: returns when a transaction that writes was committed."""
+        self._rows(EVERY_TENANT).write(lambda scoped: scoped.delete(tenant_keys))  # of no tenant, so there is none
+
+    def clock_skew_s(self) -> float:
+        """Seconds that the clock of the database's server is ahead of this one's; 0 for SQLite, which has none."""
+        return self._database.clock_skew_s(self._clock.now())
+
     def close(self) -> None:
         """Close every connection."""
         self._database.close()
