@@ -21,6 +21,7 @@ from rich.table import Table
 from benchmarks.report import Measurement, Report, median
 from benchmarks.tenantbench.adapter import NotSupportedError, System
 from benchmarks.tenantbench.our_http import OurSystem
+from benchmarks.tenantbench.our_nodes import OurNodes
 from benchmarks.tenantbench.peer_http import PeerSystem
 from benchmarks.tenantbench.stage import Settings, staged
 
@@ -61,10 +62,12 @@ def _of_all(rows: Sequence[Measurement]) -> Measurement:
     return dataclasses.replace(first, value=middle, met=met)
 
 
-def open_system(arguments: argparse.Namespace, seed: int) -> AbstractAsyncContextManager[System]:
+def open_system(arguments: argparse.Namespace, scenario: str, seed: int) -> AbstractAsyncContextManager[System]:
     """The system under test; add a line for your own."""
     if arguments.system == "peer":
         return PeerSystem()
+    if scenario == "kill_node" and arguments.url is None:
+        return OurNodes(seed=seed)
     return OurSystem(url=arguments.url, key=arguments.key, seed=seed)
 
 
@@ -73,7 +76,7 @@ async def once(arguments: argparse.Namespace, scenario: str, settings: Settings)
     # Others at work on the machine make every time longer: above 0.5 or so, times say little.
     load = Measurement("load average of the machine before the run", os.getloadavg()[0], "processes")
     module = importlib.import_module(f"benchmarks.tenantbench.scenarios.{scenario}")
-    async with open_system(arguments, settings.seed) as system, staged(system, settings) as stage:
+    async with open_system(arguments, scenario, settings.seed) as system, staged(system, settings) as stage:
         found: list[Measurement] = await module.run(stage)
         return [*found, load]
 

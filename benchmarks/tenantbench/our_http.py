@@ -26,10 +26,10 @@ from benchmarks.tenantbench.proc import command_of, usage_of
 from benchmarks.tenantbench.wire import Reply, Wire, prepared
 from benchmarks.tenantbench.workload import Question
 from cluster.bring_up import UpOptions, down, up
-from cluster.dashboard import Dashboard
 from cluster.ports import free_ports
 from cluster.processes import marked
 from cluster.record import ClusterRecord
+from cluster.redeployment import redeploy
 
 DATASET = "events"
 HOSTS = ("ray::TenantServant", "ray::host:")
@@ -43,7 +43,6 @@ _FIELDS = {
     "value": {"type": "integer"},
 }
 _REGISTRATION = orjson.dumps({"datasets": [{"name": DATASET, "fields": _FIELDS}]})
-_PATIENCE_S = 180.0
 _QUESTIONS: Mapping[Question, Mapping[str, Any]] = {
     Question.COUNT: {"metrics": ["count"]},
     Question.BY_ACTION: {"metrics": ["count", "avg_value"], "dimensions": ["action"]},
@@ -120,7 +119,6 @@ class OurSystem:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._record: ClusterRecord | None = None
         self._chance = random.Random(seed)
-        self._deployments = 0
 
     async def __aenter__(self) -> Self:
         if not self._given:
@@ -162,7 +160,7 @@ class OurSystem:
             return await asyncio.to_thread(self._redeploy)
         if fault is Fault.COOL:
             return await asyncio.to_thread(self._restart)
-        raise NotSupportedError(f"{fault.value}: one machine with one node; `make chaos` has several")
+        raise NotSupportedError(f"{fault.value}: this system has one node")
 
     def usage(self) -> Usage:
         if self._record is None or self._record.marker is None:
@@ -185,24 +183,12 @@ class OurSystem:
         return Injury(f"SIGKILL to {hosts[pid]}")
 
     def _redeploy(self) -> Injury:
-        """Every replica is replaced: what it runs with differs in one variable."""
-        assert self._record is not None
+        """What `tenancy redeploy` does: replicas, the directory and hosts are replaced."""
+        assert self._folder is not None
         began = time.monotonic()
-        self._deployments += 1
-        config = yaml.safe_load(Path(self._record.folder, "serve.yaml").read_text())
-        for application in config["applications"]:
-            for deployment in application["deployments"]:
-                options = deployment.setdefault("ray_actor_options", {})
-                options["runtime_env"] = {"env_vars": {"TENANTBENCH_DEPLOYMENT": str(self._deployments)}}
-        with Dashboard(self._record.dashboard) as dashboard:
-            old = _replicas(dashboard)
-            dashboard.deploy(config)
-            while _replicas(dashboard) & old:
-                if time.monotonic() - began > _PATIENCE_S:
-                    raise RuntimeError(f"after {_PATIENCE_S:g} s there are replicas left of before the deployment")
-                time.sleep(0.25)
-            dashboard.await_running(self._record.applications, _PATIENCE_S)
-        return Injury(f"{len(old)} replicas of both applications replaced", time.monotonic() - began)
+        done = redeploy(Path(self._folder.name, "state"), lambda _: None)
+        what = f"{done.replicas} replicas and {done.hosts} hosts replaced, {done.tenants} tenants moved"
+        return Injury(what, time.monotonic() - began)
 
     def _restart(self) -> Injury:
         """Down and up again on the same storage: no tenant is open anywhere."""
@@ -240,16 +226,6 @@ class OurSystem:
         if answer.outcome is not Outcome.OK:
             raise RuntimeError(f"{method} {path}: {answer.status} {answer.body[:500]!r}")
         return answer.body
-
-
-def _replicas(dashboard: Dashboard) -> set[str]:
-    """The ids of all replicas there are."""
-    return {
-        replica["replica_id"]
-        for application in dashboard.applications().values()
-        for deployment in application["deployments"].values()
-        for replica in deployment["replicas"]
-    }
 
 
 async def _all_of(calls: Iterator[Any]) -> None:

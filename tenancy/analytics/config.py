@@ -157,7 +157,7 @@ class LimitsConfig(_Section):
     """How long a replica repeats a refusal by itself, at most, before it asks the tenant's host again."""
     concurrent_requests: int = Field(default=48, ge=1)
     """Requests of one tenant that one replica works on at once."""
-    usage_seconds: float = Field(default=10.0, gt=0)
+    usage_seconds: float = Field(default=30.0, gt=0)
     """How often what a tenant used is added to the catalog while it changes."""
 
 
