@@ -12,7 +12,7 @@ from rich.table import Table
 
 from benchmarks.report import RESULTS
 
-ALL = ("ingest_host", "ingest_http", "scan", "overhead", "memory")
+ALL = ("ingest_host", "ingest_http", "scan", "overhead", "fairness", "memory")
 
 
 def shown(value: float) -> str:

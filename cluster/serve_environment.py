@@ -17,6 +17,8 @@ from cluster.ports import free_ports
 
 MARKER = "TENANCY_CLUSTER_MARKER"
 """The variable by which the processes of one `tenancy up` know each other."""
+WORKER_NICENESS = "RAY_worker_niceness"
+"""The variable that says how far Ray's workers give way to Ray itself."""
 
 
 def haproxy_present(environment: Mapping[str, str] = os.environ) -> bool:
@@ -38,6 +40,8 @@ def serve_environment(folder: Path, *, haproxy: bool, throughput: bool) -> dict[
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": fallback_grpc,
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1" if throughput else "0",
         "RAY_SERVE_ENABLE_HA_PROXY": "1" if haproxy else "0",
+        # With Ray's own 15 of 19 hardly any room is left in which one thread of a host gives way to another.
+        WORKER_NICENESS: os.environ.get(WORKER_NICENESS, "4"),
     }
     if throughput or haproxy:
         # Replicas wait so long after the last request for balancers outside that may still send some. On one

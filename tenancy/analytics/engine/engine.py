@@ -409,9 +409,12 @@ class AnalyticsEngine:
 
     async def _patiently(self, prepared: PreparedQuery) -> QueryResult:
         def execute() -> QueryResult:
+            resources = self._resources
             try:
-                return self._processor.execute(prepared)
+                with resources.executors().patient_crew.using() as use:
+                    return self._processor.execute(prepared)
             finally:
+                resources.scheduler.charge(use.cpu_s)
                 prepared.close()
 
         try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.config import AnalyticsConfig, PerformanceConfig
 from tenancy.analytics.engine.backing import Backing
-from tenancy.analytics.engine.scheduling import FairScheduler, Work, give_way, slots
+from tenancy.analytics.engine.scheduling import CrewClock, FairScheduler, Work, give_way, slots
 from tenancy.analytics.storage.filesystem import EncryptedFileSystem
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ class QueryExecutors:
     """Answers on the thread that asks, at its priority."""
     patient: DuckDBExecutor
     """Uses every core that nobody else wants: its threads give way."""
+    patient_crew: CrewClock
+    """Measures those threads."""
 
 
 class HostResources:
@@ -72,12 +74,14 @@ def _executors(filesystem: EncryptedFileSystem, performance: PerformanceConfig) 
     rest = {"memory_limit_mb": max(64, performance.memory_limit_mb - quick_mb)}
     quick = DuckDBExecutor(filesystem, performance.model_copy(update=alone))
     made: list[DuckDBExecutor] = []
+    crew_clock = CrewClock("patient-duckdb")
 
     def make() -> None:
         give_way(slots(1)[Work.PATIENT].nice)
+        crew_clock.adopt()
         made.append(DuckDBExecutor(filesystem, performance.model_copy(update=rest)))
 
     # DuckDB's threads inherit from the one that starts them how far they give way, and no thread may take that back.
     with ThreadPoolExecutor(1, "patient-engine") as crew:
         crew.submit(make).result()
-    return QueryExecutors(quick, made[0])
+    return QueryExecutors(quick, made[0], crew_clock)

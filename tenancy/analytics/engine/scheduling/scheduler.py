@@ -29,6 +29,12 @@ class _Tenant:
     """How many owners of lanes there are: a tenant may come back before the last one left."""
 
 
+class _Current(threading.local):
+    """The job of each thread."""
+
+    elsewhere_s = 0.0
+
+
 @dataclass(slots=True, eq=False)
 class _Job:
     owner: _Tenant
@@ -55,6 +61,7 @@ class FairScheduler:
         self._sleeping = dict.fromkeys(self._slots, 0)
         self._threads: dict[Work, list[threading.Thread]] = {kind: [] for kind in self._slots}
         self._closed = False
+        self._current = _Current()
 
     def lanes(self, tenant: str, weight: float = 1.0) -> Lanes:
         """The lanes of `tenant`, to be closed when it leaves."""
@@ -90,16 +97,13 @@ class FairScheduler:
         )
 
     def used(self, tenant: str) -> float:
-        """CPU seconds that the work of a tenant has taken so far, in its threads here."""
+        """CPU seconds that the work of a tenant has taken so far."""
         known = self._tenants.get(tenant)
         return 0.0 if known is None else known.used_s
 
-    def charge(self, tenant: str, cpu_s: float) -> None:
-        """Count CPU time that a tenant's work took in threads other than these."""
-        with self._lock:
-            known = self._tenants.get(tenant)
-            if known is not None:
-                known.used_s += cpu_s
+    def charge(self, cpu_s: float) -> None:
+        """Count CPU time of other threads as that of the job that calls this."""
+        self._current.elsewhere_s += cpu_s
 
     def waiting(self) -> int:
         """Jobs that wait for their turn."""
@@ -143,8 +147,9 @@ class FairScheduler:
             turn = self._next(kind)
         while turn is not None:
             began = time.thread_time()
+            self._current.elsewhere_s = 0.0
             _run(turn.job)
-            cost = time.thread_time() - began
+            cost = time.thread_time() - began + self._current.elsewhere_s
             with self._lock:
                 self._settle(turn, cost)
                 turn = None  # a thread that waits keeps nobody's answer alive

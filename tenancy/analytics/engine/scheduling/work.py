@@ -41,7 +41,9 @@ def slots(workers: int, cores: int | None = None) -> Mapping[Work, Slots]:
     """`workers` threads for what is waited for, and a few more for what is not.
 
     Work of one tenant never holds all threads that others may need for long: of patient queries, which use every
-    core each, one is left. What gives way still gets every core that nobody else wants.
+    core each, one is left. What gives way still gets every core that nobody else wants. Threads that collect and
+    that store give way alike, to those that answer: they take turns at the interpreter's lock, and one that
+    holds it while others keep it from its core would keep it from everybody.
 
     >>> {kind.value: each.most for kind, each in slots(16, cores=2).items()}
     {'collecting': 2, 'storing': 5, 'asking': 9, 'patient': 2, 'background': 2}
@@ -53,9 +55,9 @@ def slots(workers: int, cores: int | None = None) -> Mapping[Work, Slots]:
     patient = max(2, cores)
     background = max(1, min(4, cores))
     return {
-        Work.COLLECTING: Slots(collecting, collecting, nice=2, prior_s=0.002),
-        Work.STORING: Slots(storing, max(1, storing - 1), prior_s=0.001),
+        Work.COLLECTING: Slots(collecting, collecting, nice=10, prior_s=0.002),
+        Work.STORING: Slots(storing, max(1, storing - 1), nice=10, prior_s=0.001),
         Work.ASKING: Slots(asking, max(1, asking - 1), prior_s=0.003),
-        Work.PATIENT: Slots(patient, patient - 1, nice=10, prior_s=0.1),
-        Work.BACKGROUND: Slots(background, max(1, background - 1), nice=10, prior_s=0.02),
+        Work.PATIENT: Slots(patient, patient - 1, nice=15, prior_s=0.1),
+        Work.BACKGROUND: Slots(background, max(1, background - 1), nice=15, prior_s=0.02),
     }

@@ -94,6 +94,14 @@ def test_cpu_time_is_counted_for_whose_work_it_was_and_waiting_is_not(scheduler:
     assert busy.used() == scheduler.used("busy")
 
 
+def test_what_other_threads_did_for_a_job_counts_as_its_own(scheduler: FairScheduler) -> None:
+    lanes = scheduler.lanes("ann")
+    lanes.asking.submit(scheduler.charge, 0.5).result(WAIT_S)
+    lanes.asking.submit(burn, 0.0).result(WAIT_S)
+    lanes.asking.submit(burn, 0.0).result(WAIT_S)
+    assert scheduler.used("ann") == pytest.approx(0.5, abs=0.05)
+
+
 def test_an_error_is_the_answer_of_its_job_and_of_no_other(scheduler: FairScheduler) -> None:
     lanes = scheduler.lanes("ann")
 
@@ -157,7 +165,7 @@ def test_a_closed_scheduler_does_what_waits_and_takes_no_more() -> None:
         lanes.asking.submit(burn, 0.0)
 
 
-def test_threads_of_patient_work_give_way_and_those_that_answer_soon_do_not() -> None:
+def test_threads_that_answer_soon_come_before_those_that_collect_and_these_before_patient_ones() -> None:
     scheduler = FairScheduler(EngineConfig())
     lanes = scheduler.lanes("ann")
 
@@ -165,8 +173,13 @@ def test_threads_of_patient_work_give_way_and_those_that_answer_soon_do_not() ->
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
     try:
-        assert lanes.patient.submit(nice).result(WAIT_S) == min(19, nice() + 10)
-        assert lanes.background.submit(nice).result(WAIT_S) == min(19, nice() + 10)
         assert lanes.asking.submit(nice).result(WAIT_S) == nice()
+        for lane, by in (
+            (lanes.collecting, 10),
+            (lanes.storing, 10),
+            (lanes.patient, 15),
+            (lanes.background, 15),
+        ):
+            assert lane.submit(nice).result(WAIT_S) == min(19, nice() + by)
     finally:
         scheduler.close()
