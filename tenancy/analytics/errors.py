@@ -303,6 +303,19 @@ class StaleOwnerError(TryAgainError):
         return f"epoch {self.epoch} of tenant {self.tenant!r} is over, {self.current} is current; repeat the call"
 
 
+class StaleLayoutError(TryAgainError):
+    """The tenant was spread over another number of shards meanwhile; the layout is to be asked for again."""
+
+    code = "stale-layout"
+
+    def __init__(self, tenant: str, layout: int, current: int) -> None:
+        super().__init__(tenant, layout, current)
+        self.tenant, self.layout, self.current = tenant, layout, current
+
+    def __str__(self) -> str:
+        return f"layout {self.layout} of tenant {self.tenant!r} is over, {self.current} is current; repeat the call"
+
+
 class UnavailableError(TryAgainError):
     """A part is starting, restarting or out of reach."""
 

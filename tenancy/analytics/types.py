@@ -15,6 +15,8 @@ from tenancy.analytics.errors import InvalidRequestError
 
 TENANT_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,62}")
+MOST_SHARDS = 99
+_SHARD_PATTERN = re.compile(r"([a-z0-9][a-z0-9_-]{0,59})~([1-9][0-9]?)")
 
 QUARANTINE_SUFFIX = "_quarantine"
 DEFAULT_DATASET = "user_interactions"
@@ -57,6 +59,37 @@ def tenant_id(value: object) -> str:
     )
 
 
+def shard_name(tenant: str, index: int) -> str:
+    """What storage calls shard `index` of a tenant; the first one is the tenant itself.
+
+    >>> shard_name("tenant_001", 0), shard_name("tenant_001", 2)
+    ('tenant_001', 'tenant_001~2')
+
+    No caller can register or ask for such a name: `tenant_id` lets none pass.
+    """
+    return tenant if index == 0 else f"{tenant}~{index}"
+
+
+def shard_of(name: str) -> tuple[str, int]:
+    """The tenant, and which of its shards `name` is: the inverse of `shard_name`.
+
+    >>> shard_of("tenant_001~2"), shard_of("tenant_001")
+    (('tenant_001', 2), ('tenant_001', 0))
+    """
+    tenant, _, index = name.partition("~")
+    return tenant, int(index) if index else 0
+
+
+def stored_id(value: object) -> str:
+    """`value`, if storage may keep rows and files under it: the name of a tenant, or of one of its shards.
+
+    Raises InvalidRequestError for anything else.
+    """
+    if isinstance(value, str) and _SHARD_PATTERN.fullmatch(value):
+        return value
+    return tenant_id(value)
+
+
 def dataset_name(value: object) -> str:
     """`value`, if it may name a dataset that callers write to.
 
@@ -94,6 +127,9 @@ def made_key(now: datetime) -> str:
 def made_key_bound(instant: datetime) -> str:
     """Greater than every key made before the millisecond of `instant`, and than no other."""
     return f"{MADE_KEY_PREFIX}{int(instant.timestamp() * 1000):012x}"
+
+
+_FEW = 16
 
 
 class ReceiptStatus(StrEnum):
@@ -176,7 +212,10 @@ class Receipts:
         return Receipt(index, status, None if _bit(self.own_ids, index) else self._assigned(index))
 
     def _assigned(self, index: int) -> str | None:
-        start = max((row for row in self.later_ids if row <= index), default=0)
+        if len(self.later_ids) <= _FEW:
+            start = max((row for row in self.later_ids if row <= index), default=0)
+        else:  # a sharded call: the next start is a few rows away
+            start = next((row for row in range(index, 0, -1) if row in self.later_ids), 0)
         first = self.later_ids.get(start, self.first_id)
         return None if first is None else str(UUID(int=first + index - start))
 

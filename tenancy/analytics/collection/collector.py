@@ -23,13 +23,14 @@ from tenancy.analytics.collection.dataset import DatasetState, enriched
 from tenancy.analytics.collection.enrichment import Lookups, Recent, no_history, no_lookups
 from tenancy.analytics.collection.once import MAX_KEY_LENGTH, Once, started_future
 from tenancy.analytics.collection.payload import Payload
+from tenancy.analytics.collection.portion import Portion, Renumbered
 from tenancy.analytics.collection.quarantine import markers
 from tenancy.analytics.collection.reader import Limits, one_line_each, read, read_lines
 from tenancy.analytics.collection.reading import Reading
 from tenancy.analytics.collection.sink import EventSink
 from tenancy.analytics.config import CollectionConfig
 from tenancy.analytics.errors import AnalyticsError, InvalidRequestError, PayloadTooLargeError, UnavailableError
-from tenancy.analytics.schema import EVENT_ID, DatasetSchema
+from tenancy.analytics.schema import EVENT_ID, DatasetSchema, FieldSpec
 from tenancy.analytics.storage.append import Append
 from tenancy.analytics.storage.catalog import IdempotencyRecord
 from tenancy.analytics.types import DataSourceType, Receipts, ReceiptStatus, dataset_name
@@ -86,28 +87,50 @@ class DataCollector:
         *,
         source: DataSourceType,
         idempotency_key: str | None = None,
+        portion: Portion | None = None,
     ) -> Future[Receipts]:
         """Reads and checks now; the future is done once every row is durable and visible to queries.
 
         A bad row is quarantined and told in its receipt. Raised are: UnknownNameError; InvalidRequestError
         for a body that cannot be read as a whole; PayloadTooLargeError; BackpressureError, with nothing done;
         IdempotencyMismatchError. From the future: what the storage raises, as StorageFullError; nothing of
-        the call is kept then, and it may be repeated.
+        the call is kept then, and it may be repeated. `portion` is given where the rows are a part of a call.
         """
         name = dataset_name(dataset)
         self._expect_size(payload)
         sink = self._sink(name)
         if idempotency_key is None:
-            return self._counted(name, source, self._admitted(name, sink, payload, None))
+            return self._counted(name, source, self._admitted(name, sink, payload, None, portion))
         if not 0 < len(idempotency_key) <= MAX_KEY_LENGTH or not idempotency_key.isprintable():
             raise InvalidRequestError(
                 "Idempotency-Key", idempotency_key[:100], f"give 1 to {MAX_KEY_LENGTH} printable characters"
             )
-        fingerprint = payload.fingerprint(name)
+        fingerprint = payload.fingerprint(name) if portion is None else portion.fingerprint
         key = (idempotency_key, fingerprint)
         return self._once.run(
-            sink, name, *key, first=lambda: self._counted(name, source, self._admitted(name, sink, payload, key))
+            sink,
+            name,
+            *key,
+            first=lambda: self._counted(name, source, self._admitted(name, sink, payload, key, portion)),
         )
+
+    def prepare(self, dataset: str) -> None:
+        """Give the dataset the columns that its enrichment will fill."""
+        name = dataset_name(dataset)
+        sink = self._sink(name)
+        state = self._state(name, sink)
+        for _ in range(_MOST_ATTEMPTS):
+            schema = sink.schema
+            written = {column: spec for step in state.steps(schema) for column, spec in step.columns.items()}
+            new = {column: spec for column, spec in written.items() if column not in schema.fields}
+            if not new or state.grow(sink, schema, new):
+                return
+
+    def grow(self, dataset: str, seen: DatasetSchema, new: Mapping[str, FieldSpec]) -> bool:
+        """Add columns that rows read elsewhere brought; False where the schema is no longer the one `seen` there."""
+        name = dataset_name(dataset)
+        sink = self._sink(name)
+        return self._state(name, sink).grow(sink, seen, new)
 
     def replay(self, dataset: str, rows: pa.Table) -> Future[Receipts]:
         """Collects rows of the dataset's quarantine again, each under its own id, so that none is stored twice.
@@ -149,18 +172,24 @@ class DataCollector:
             raise PayloadTooLargeError(self._config.max_body_bytes)
 
     def _admitted(
-        self, name: str, sink: EventSink, payload: Payload, key: tuple[str, bytes] | None
+        self,
+        name: str,
+        sink: EventSink,
+        payload: Payload,
+        key: tuple[str, bytes] | None,
+        portion: Portion | None = None,
     ) -> Future[Receipts]:
         ticket = self._admission.admit(sink, payload.rows_at_most, payload.nbytes)
 
         def reading(state: DatasetState, schema: DatasetSchema) -> Reading:
             found, layout = read(payload, state.layout(schema), self._limits)
             state.learn(layout)
-            return found
+            lines = None if portion is None else portion.lines
+            return found if lines is None else replace(found, raw=Renumbered(found.raw, lines))
 
         try:
             now = self._clock.now()
-            batch, _ = self._settled(name, sink, reading, now)
+            batch, _ = self._settled(name, sink, reading, now, None if portion is None else portion.watermark)
             record = None
             if key is not None:
                 with _claims_of(batch, sink):
@@ -189,7 +218,12 @@ class DataCollector:
             return dict(self._counts)
 
     def _settled(
-        self, name: str, sink: EventSink, reading: Callable[[DatasetState, DatasetSchema], Reading], now: datetime
+        self,
+        name: str,
+        sink: EventSink,
+        reading: Callable[[DatasetState, DatasetSchema], Reading],
+        now: datetime,
+        newest: datetime | None = None,
     ) -> tuple[Batch, DatasetSchema]:
         state = self._state(name, sink)
         for _ in range(_MOST_ATTEMPTS):
@@ -209,7 +243,8 @@ class DataCollector:
         config = self._config
         future = timedelta(hours=config.max_future_hours)
         checked = check(found, schema, now, future, config.quality_checks_enabled)
-        batch = settle(found, checked, schema, now, sink.watermark, sink.claim, config.max_row_bytes)
+        watermark = max((seen for seen in (sink.watermark, newest) if seen is not None), default=None)
+        batch = settle(found, checked, schema, now, watermark, sink.claim, config.max_row_bytes)
         if steps and batch.events.num_rows:
             with _claims_of(batch, sink):
                 batch = replace(batch, events=enriched(batch.events, steps))

@@ -48,11 +48,15 @@ class Backing:
 
         From the moment the key is gone no copy of the tenant's data can be read, backups included.
         """
-        self.catalog.tenant(tenant).raise_epoch()
-        self.keys.destroy(tenant)
-        with suppress(FileNotFoundError):  # it may never have written anything
-            self.filesystem.rm(f"tenancy://{tenant}", recursive=True)
-        self.catalog.delete_tenant(tenant)
+        # The tenant itself last: as long as it is there, a repetition finds its shards.
+        names = [*self.catalog.shards(tenant), tenant]
+        for name in names:
+            self.catalog.tenant(name).raise_epoch()
+            self.keys.destroy(name)
+        for name in names:
+            with suppress(FileNotFoundError):  # it may never have written anything
+                self.filesystem.rm(f"tenancy://{name}", recursive=True)
+            self.catalog.delete_tenant(name)
 
     def close(self) -> None:
         self.catalog.close()

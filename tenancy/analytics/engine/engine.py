@@ -11,15 +11,25 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from tenancy.analytics.collection import DataCollector, Payload
+from tenancy.analytics.collection.portion import Portion
 from tenancy.analytics.collection.sink import EventSink
 from tenancy.analytics.config import StorageConfig
 from tenancy.analytics.engine.host_resources import HostResources
 from tenancy.analytics.engine.info import DatasetInfo, EngineStatus
 from tenancy.analytics.engine.limits import Accounts, Standing, TenantLimits
 from tenancy.analytics.engine.pieces import merged, piece_key
-from tenancy.analytics.engine.quarantines import Quarantines
+from tenancy.analytics.engine.quarantines import Quarantines, page_request
 from tenancy.analytics.engine.scheduling import Lanes
-from tenancy.analytics.engine.source import QueriedStore
+from tenancy.analytics.engine.sharding.shard import (
+    ALONE,
+    FollowingSink,
+    PartAnswer,
+    Shard,
+    ShardCall,
+    Union,
+    expect_plain,
+)
+from tenancy.analytics.engine.source import QueriedStore, UnitedStore
 from tenancy.analytics.engine.stored_rows import StoredRows
 from tenancy.analytics.engine.tenant_config import TenantConfig
 from tenancy.analytics.errors import (
@@ -32,6 +42,7 @@ from tenancy.analytics.errors import (
 from tenancy.analytics.query import QueryRequest, QueryResult, SemanticModel
 from tenancy.analytics.schema import DatasetSchema
 from tenancy.analytics.storage.catalog import TenantCatalog
+from tenancy.analytics.storage.store import DatasetStore
 from tenancy.analytics.storage.tenant_store import TenantStore
 from tenancy.analytics.types import (
     DEFAULT_DATASET,
@@ -39,6 +50,7 @@ from tenancy.analytics.types import (
     Receipts,
     dataset_name,
     quarantine_of,
+    shard_of,
 )
 
 if TYPE_CHECKING:
@@ -108,8 +120,10 @@ class AnalyticsEngine:
             resources.clock,
             lookups=stored.table,
             recent=stored.recent,
-            create=store.create,
+            create=store.create if shard_of(tenant)[1] == 0 else None,
         )
+        catalog = resources.backing.catalog
+        self.shard = Shard(tenant, catalog, store, lambda: self._collector, lambda: self._processor, self._dataset)
         self._quarantines = Quarantines(
             stored, self._collector, lambda: self._processor, config.analytics_engine.batch_size
         )
@@ -157,7 +171,7 @@ class AnalyticsEngine:
         for schema in settings.datasets:
             if schema.name not in known:
                 store.create(schema)
-        if not known and not settings.datasets:
+        if not known and not settings.datasets and shard_of(tenant)[1] == 0:
             store.create(DatasetSchema(name=DEFAULT_DATASET))
         text = rows.model()
         model = SemanticModel.from_yaml(text) if text is not None else settings.semantic_model() or SemanticModel()
@@ -194,10 +208,33 @@ class AnalyticsEngine:
         declared (`user_interactions` needs no declaration); BackpressureError when too much is in flight; and what
         `DataCollector.collect` raises.
         """
+        self.shard.expect(0)
         with self._accounts.collecting(lambda: payload.rows_at_most, payload.nbytes) as ticket:
             receipts = await self._collect_whole(dataset, payload, source, idempotency_key)
             ticket.rows = 0 if receipts.replayed else receipts.rows
         return receipts
+
+    async def collect_part(
+        self, dataset: str, payload: Payload, source: DataSourceType, idempotency_key: str, portion: Portion
+    ) -> PartAnswer:
+        """Collect the rows of a call that belong to this shard. Raises StaleLayoutError, and what `collect` raises."""
+        self.shard.expect(portion.layout)
+        with self._accounts.collecting(lambda: payload.rows_at_most, payload.nbytes) as ticket:
+            if self.shard.behind(dataset, portion.schema_version):
+                await self._run(self._lanes.storing, self.shard.follow, dataset, portion.schema_version)
+            receipts = await self._collect(dataset, payload, source, idempotency_key, portion)
+            ticket.rows = 0 if receipts.replayed else receipts.rows
+        return PartAnswer(receipts, self.shard.watermark(dataset))
+
+    async def ask_shard(self, call: ShardCall[T]) -> T:
+        """What this shard answers to a question of those who know the tenant as a whole."""
+        self.shard.expect(call.layout)
+
+        def work() -> T:
+            self._check_owner()
+            return call(self.shard)
+
+        return await self._run(self._lanes.asking, work)
 
     async def _collect_whole(
         self, dataset: str, payload: Payload, source: DataSourceType, idempotency_key: str | None
@@ -210,29 +247,36 @@ class AnalyticsEngine:
             parts.append(await self._collect_patiently(dataset, piece, source, piece_key(idempotency_key, index)))
         return merged(parts)
 
-    async def query(self, request: QueryRequest | Mapping[str, Any]) -> QueryResult:
-        """The answer to `request`; see `QueryProcessor.run`. LimitExceededError, before any work, over a limit."""
+    async def query(self, request: QueryRequest | Mapping[str, Any], union: Union = ALONE) -> QueryResult:
+        """The answer to `request`; see `QueryProcessor.run`. LimitExceededError, before any work, over a limit.
+
+        `union` is what other shards of the tenant have. StaleLayoutError where they are not those of now.
+        """
+        self.shard.expect(union.layout)
         with self._accounts.querying():
-            answer = await self._run(self._lanes.asking, self._ask, request)
+            answer = await self._run(self._lanes.asking, self._ask, request, union)
             result = answer if isinstance(answer, QueryResult) else await self._patiently(answer)
             self._accounts.scanned(result.stats.bytes_scanned)
         return result
 
-    async def explain(self, request: QueryRequest | Mapping[str, Any]) -> str:
+    async def explain(self, request: QueryRequest | Mapping[str, Any], union: Union = ALONE) -> str:
         """The plan of `request` as text; it is not executed."""
+        self.shard.expect(union.layout)
         with self._accounts.querying():
-            return await self._run(self._lanes.asking, self._explain, request)
+            return await self._run(self._lanes.asking, self._explain, request, union)
 
-    async def datasets(self) -> list[DatasetInfo]:
+    async def datasets(self, layout: int = 0) -> list[DatasetInfo]:
         """Every dataset but the quarantines, in order of name."""
+        self.shard.expect(layout)
         return await self._run(self._lanes.asking, self._datasets)
 
-    async def declare(self, schema: DatasetSchema) -> DatasetSchema:
+    async def declare(self, schema: DatasetSchema, layout: int = 0) -> DatasetSchema:
         """Declare a dataset, or change what is declared of it; returns the schema as it is now.
 
         Raises InvalidRequestError for a name no dataset may have, ConflictError for a change that stored rows
         do not allow.
         """
+        self.shard.expect(layout)
         return await self._run(self._lanes.storing, self._declare, schema)
 
     async def model(self) -> str:
@@ -246,15 +290,19 @@ class AnalyticsEngine:
         """
         return await self._run(self._lanes.storing, self._set_model, text)
 
-    async def quarantine(self, dataset: str, limit: int = 100, cursor: str | None = None) -> QueryResult:
+    async def quarantine(
+        self, dataset: str, limit: int = 100, cursor: str | None = None, union: Union = ALONE
+    ) -> QueryResult:
         """What `dataset` refused and was not collected since, newest first, in pages."""
+        self.shard.expect(union.layout)
         with self._accounts.querying():
-            page = await self._run(self._lanes.asking, self._quarantines.page, dataset, limit, cursor)
+            page = await self._run(self._lanes.asking, self._page, dataset, limit, cursor, union)
             self._accounts.scanned(page.stats.bytes_scanned)
         return page
 
-    async def replay_quarantine(self, dataset: str, limit: int = 10_000) -> Receipts:
+    async def replay_quarantine(self, dataset: str, limit: int = 10_000, layout: int = 0) -> Receipts:
         """Collect up to `limit` of those rows again, oldest first, under the schema of now."""
+        self.shard.expect(layout)
         with self._accounts.collecting(lambda: limit, 0) as ticket:
             receipts = await self._run(self._lanes.asking, self._quarantines.replay, dataset, limit)
             ticket.rows = receipts.rows
@@ -345,13 +393,20 @@ class AnalyticsEngine:
         await self._run(self._lanes.asking, self._accounts.read_limits)
         self._lanes.weigh(self._accounts.limits.weight)
 
-    async def _collect(self, dataset: str, payload: Payload, source: DataSourceType, key: str | None) -> Receipts:
+    async def _collect(
+        self,
+        dataset: str,
+        payload: Payload,
+        source: DataSourceType,
+        key: str | None,
+        portion: Portion | None = None,
+    ) -> Receipts:
         # Here and not in the thread: calls that wait for one hold their bodies all the while.
         room = self._collector.enter(payload)
         waiting = [payload]
 
         def start() -> Future[Receipts]:
-            return self._collector.collect(dataset, waiting.pop(), source=source, idempotency_key=key)
+            return self._collector.collect(dataset, waiting.pop(), source=source, idempotency_key=key, portion=portion)
 
         def started(submitted: Future[Future[Receipts]]) -> None:
             if submitted.cancelled() or submitted.exception() is not None:
@@ -386,15 +441,19 @@ class AnalyticsEngine:
         return await asyncio.wrap_future(crew.submit(work, *args, **kwargs))
 
     def _sink(self, dataset: str) -> EventSink:
+        store = self._dataset(dataset)
+        return store if self.shard.index == 0 else FollowingSink(store)
+
+    def _dataset(self, dataset: str) -> DatasetStore:
         if dataset == DEFAULT_DATASET and all(schema.name != dataset for schema in self._queried.datasets()):
             return self._store.create(DatasetSchema(name=DEFAULT_DATASET))
         return self._store.dataset(dataset)
 
-    def _ask(self, request: QueryRequest | Mapping[str, Any]) -> QueryResult | PreparedQuery:
+    def _ask(self, request: QueryRequest | Mapping[str, Any], union: Union) -> QueryResult | PreparedQuery:
         """The answer, where it is found quickly; else the query as it is prepared, to be executed with patience."""
         # Before the snapshot is taken: events acknowledged by a newer owner are never missing from an answer.
         self._check_owner()
-        prepared = self._processor.prepare(request)
+        prepared = self._processor.prepare(request, source=UnitedStore(self._queried, union))
         if prepared.predicted_s <= _QUICK_S:
             try:
                 answer = self._processor.execute(prepared, self._resources.executors().quick, _OVERRUN_S)
@@ -449,9 +508,20 @@ class AnalyticsEngine:
             if not self._store.owned_within(self._resources.config.storage.catalog_grace_seconds):
                 raise
 
-    def _explain(self, request: QueryRequest | Mapping[str, Any]) -> str:
+    def _explain(self, request: QueryRequest | Mapping[str, Any], union: Union) -> str:
         self._check_owner()
-        return self._processor.explain(request)
+        return self._processor.explain(request, UnitedStore(self._queried, union))
+
+    def _page(self, dataset: str, limit: int, cursor: str | None, union: Union) -> QueryResult:
+        if not union.layout:
+            return self._quarantines.page(dataset, limit, cursor)
+        source = UnitedStore(self._queried, union)
+        rows = StoredRows(source.snapshot, self._resources.backing.filesystem)
+        prepared = self._processor.prepare(page_request(rows, dataset, limit, cursor), source=source)
+        try:
+            return self._processor.execute(prepared)
+        finally:
+            prepared.close()
 
     def _datasets(self) -> list[DatasetInfo]:
         self._check_owner()
@@ -471,6 +541,8 @@ class AnalyticsEngine:
 
     def _declare(self, schema: DatasetSchema) -> DatasetSchema:
         dataset_name(schema.name)
+        if self.shard.layout.members > 1:
+            expect_plain(schema)
         return self._store.create(schema).schema
 
     def _model_text(self) -> str:

@@ -36,20 +36,7 @@ class Quarantines:
 
     def page(self, dataset: str, limit: int, cursor: str | None) -> QueryResult:
         """Up to `limit` rows that `dataset` refused and that were not collected since, newest first."""
-        marked = pc.field(_ERROR_CODE) == REPLAYED
-        done = self._rows.columns(quarantine_of(dataset), [EVENT_ID, _ERROR_CODE], marked)[EVENT_ID].to_pylist()
-        filters: list[dict[str, Any]] = [{"field": _ERROR_CODE, "op": "ne", "value": REPLAYED}]
-        filters += [{"field": EVENT_ID, "op": "not_in", "value": ids} for ids in _in_parts(iter(done))]
-        return self._processor().run(
-            {
-                "type": "rows",
-                "dataset": quarantine_of(dataset),
-                "filters": filters,
-                "order": [f"-{INGEST_TIME}", EVENT_ID],
-                "limit": limit,
-                "cursor": cursor,
-            }
-        )
+        return self._processor().run(page_request(self._rows, dataset, limit, cursor))
 
     def replay(self, dataset: str, limit: int) -> Receipts:
         """Collect up to `limit` pending rows again, oldest first; blocks until they are durable.
@@ -68,6 +55,22 @@ class Quarantines:
         wanted = pc.field(EVENT_ID).isin(ids.combine_chunks()) & (pc.field(_ERROR_CODE) != REPLAYED)
         rows = self._rows.columns(name, [EVENT_ID, INGEST_TIME, _ERROR_CODE, "raw"], wanted)
         return self._collector.replay(dataset, rows.sort_by([(INGEST_TIME, "ascending")])).result()
+
+
+def page_request(rows: StoredRows, dataset: str, limit: int, cursor: str | None) -> dict[str, Any]:
+    """The query for a page of what `dataset` refused and has not collected since, as `rows` know it."""
+    marked = pc.field(_ERROR_CODE) == REPLAYED
+    done = rows.columns(quarantine_of(dataset), [EVENT_ID, _ERROR_CODE], marked)[EVENT_ID].to_pylist()
+    filters: list[dict[str, Any]] = [{"field": _ERROR_CODE, "op": "ne", "value": REPLAYED}]
+    filters += [{"field": EVENT_ID, "op": "not_in", "value": ids} for ids in _in_parts(iter(done))]
+    return {
+        "type": "rows",
+        "dataset": quarantine_of(dataset),
+        "filters": filters,
+        "order": [f"-{INGEST_TIME}", EVENT_ID],
+        "limit": limit,
+        "cursor": cursor,
+    }
 
 
 def _in_parts(ids: Iterator[str]) -> Iterator[list[str]]:

@@ -108,12 +108,26 @@ class QueryProcessor:
         finally:
             prepared.close()
 
-    def prepare(self, request: QueryRequest | Mapping[str, Any], *, timeout_s: float | None = None) -> PreparedQuery:
-        """The plan of `request` on a snapshot of now, to be executed and closed. Raises as `run` does."""
+    def dataset(self, request: QueryRequest | Mapping[str, Any]) -> str:
+        """The dataset that `request` is about."""
+        schema, _, _ = self._asked_of(parse_request(request))
+        return schema.name
+
+    def prepare(
+        self,
+        request: QueryRequest | Mapping[str, Any],
+        *,
+        timeout_s: float | None = None,
+        source: SnapshotSource | None = None,
+    ) -> PreparedQuery:
+        """The plan of `request` on a snapshot of now, to be executed and closed. Raises as `run` does.
+
+        `source` is where this query's data comes from, if it is another one.
+        """
         started = time.perf_counter()
         timeout = timeout_s or self._executor.performance.query_timeout_seconds
         with ExitStack() as stack:
-            planned = self._planned(parse_request(request), timeout, started, stack)
+            planned = self._planned(parse_request(request), timeout, started, stack, source or self._source)
             return replace(planned, held=stack.pop_all())
 
     def execute(
@@ -155,11 +169,12 @@ class QueryProcessor:
         )
         return QueryResult(rows, _schema(prepared.asked, plan), stats, sql, next_cursor)
 
-    def explain(self, request: QueryRequest | Mapping[str, Any]) -> str:
+    def explain(self, request: QueryRequest | Mapping[str, Any], source: SnapshotSource | None = None) -> str:
         """The plan of `request` as text; it is not executed."""
         with ExitStack() as stack:
             timeout = self._executor.performance.query_timeout_seconds
-            prepared = self._planned(parse_request(request), timeout, time.perf_counter(), stack)
+            started = time.perf_counter()
+            prepared = self._planned(parse_request(request), timeout, started, stack, source or self._source)
         return explain(prepared.plan, prepared.fired, prepared.sql)
 
     def plan(self, request: QueryRequest | Mapping[str, Any]) -> Plan:
@@ -183,15 +198,17 @@ class QueryProcessor:
         sql = gaps.statement(plan).sql(dialect="duckdb", copy=False)
         return executor.run_text(sql, tables, timeout_s=max(until - time.perf_counter(), 0.001), files=()), sql
 
-    def _planned(self, asked: QueryRequest, timeout_s: float, started: float, stack: ExitStack) -> PreparedQuery:
+    def _planned(
+        self, asked: QueryRequest, timeout_s: float, started: float, stack: ExitStack, source: SnapshotSource
+    ) -> PreparedQuery:
         schema, schemas, model = self._asked_of(asked)
         plan = bind(asked, schema, schemas, model, self._clock.now())
         gaps.check(plan)
-        snapshot = stack.enter_context(self._source.snapshot(plan.scan.dataset))
+        snapshot = stack.enter_context(source.snapshot(plan.scan.dataset))
         tables: dict[str, pa.Table] = {}
         joins = []
         for index, join in enumerate(plan.joins):
-            pinned = stack.enter_context(self._source.snapshot(join.dataset))
+            pinned = stack.enter_context(source.snapshot(join.dataset))
             table = self._dimensions.table(pinned, join.key, timeout_s)
             tables[lookup(index)] = table
             joins.append(replace(join, rows=table.num_rows))

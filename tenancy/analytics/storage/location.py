@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tenancy.analytics.errors import InvalidRequestError
-from tenancy.analytics.types import NAME_PATTERN, tenant_id
+from tenancy.analytics.types import NAME_PATTERN, stored_id
 
 PROTOCOL = "tenancy"
 
@@ -56,7 +56,7 @@ def relative(path: str) -> str:
     for part in parts:
         if not part or part[0] == "." or "\0" in part or "\\" in part:
             raise InvalidRequestError("path", path, "use names that are not empty and do not begin with '.'")
-    tenant_id(parts[0])
+    stored_id(parts[0])
     if len(parts) > 1 and not NAME_PATTERN.fullmatch(parts[1]):
         raise InvalidRequestError("path", path, f"use {PROTOCOL}://<tenant>/<dataset>/<name>")
     return path

@@ -14,6 +14,9 @@ from tenancy.analytics.storage.catalog.values import ApiKeyRow, TenantRecord
 NAMES_COMPARED = 10_000
 """Tenants that a mistyped name is compared with."""
 
+_NOT_A_SHARD = tenants.c.tenant.notlike("%~%")
+"""The shards of a tenant are nobody's but its own."""
+
 
 class Directory:
     """Reads across tenants; it changes nothing."""
@@ -24,9 +27,16 @@ class Directory:
 
     def page(self, after: str, limit: int) -> list[TenantRecord]:
         """Up to `limit` tenants whose name sorts after `after`, in order of name."""
-        statement = select(tenants).where(tenants.c.tenant > after).order_by(tenants.c.tenant).limit(limit)
+        named = tenants.c.tenant > after, _NOT_A_SHARD
+        statement = select(tenants).where(*named).order_by(tenants.c.tenant).limit(limit)
         found = self._database.read(lambda connection: connection.execute(statement).all())
         return [_rows.tenant_record(row) for row in found]
+
+    def shards(self, tenant: str) -> list[str]:
+        """The names of the shards of `tenant` but the first."""
+        named = tenants.c.tenant > f"{tenant}~", tenants.c.tenant < f"{tenant}\x7f"
+        statement = select(tenants.c.tenant).where(*named).order_by(tenants.c.tenant)
+        return list(self._database.read(lambda connection: connection.execute(statement).scalars().all()))
 
     def epoch(self, tenant: str) -> int:
         """The current epoch of `tenant`. Raises UnknownNameError with near matches."""
@@ -40,7 +50,7 @@ class Directory:
 
     def unknown(self, tenant: str) -> UnknownNameError:
         """The error that `tenant` does not exist, naming those it may have been meant to be."""
-        statement = select(tenants.c.tenant).limit(NAMES_COMPARED)
+        statement = select(tenants.c.tenant).where(_NOT_A_SHARD).limit(NAMES_COMPARED)
         names = self._database.read(lambda connection: connection.execute(statement).scalars().all())
         return UnknownNameError("tenant", tenant, near(tenant, names))
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect
 from tenancy.analytics.errors import ConfigurationError
 from tenancy.analytics.storage.catalog._database import Database
 
-LATEST = "0003"
+LATEST = "0004"
 """The newest revision in `migrations/versions`; a test holds the two together."""
 
 SCRIPTS = Path(__file__).with_name("migrations")

@@ -204,3 +204,16 @@ usage_marks = Table(
     Column("sequence", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
 )
+
+# How the rows of a tenant are spread over shards, now (the highest version) and before. A tenant without a row here
+# has one shard, itself.
+shard_layouts = Table(
+    "shard_layouts",
+    metadata,
+    _tenant(),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("shards", Integer, nullable=False),
+    Column("members", Integer, nullable=False),
+    Column("keys", Text, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+)

@@ -12,7 +12,7 @@ from sqlalchemy import URL
 from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.config import StorageConfig
 from tenancy.analytics.errors import ConfigurationError, ConflictError, InvalidRequestError
-from tenancy.analytics.storage.catalog import _rows
+from tenancy.analytics.storage.catalog import _rows, _shards
 from tenancy.analytics.storage.catalog._database import Database
 from tenancy.analytics.storage.catalog._directory import Directory
 from tenancy.analytics.storage.catalog._migrate import migrate
@@ -26,8 +26,8 @@ from tenancy.analytics.storage.catalog._tables import (
     tombstones,
 )
 from tenancy.analytics.storage.catalog.tenant_catalog import TenantCatalog
-from tenancy.analytics.storage.catalog.values import EVERY_TENANT, ApiKeyRow, KeyRow, TenantRecord
-from tenancy.analytics.types import tenant_id
+from tenancy.analytics.storage.catalog.values import EVERY_TENANT, ApiKeyRow, KeyRow, ShardLayout, TenantRecord
+from tenancy.analytics.types import stored_id
 
 FILE_NAME = "catalog.db"
 """The SQLite database below `storage.root`, where no URL is given."""
@@ -103,7 +103,7 @@ class Catalog:
                 raise ConflictError(f"tenant {tenant!r} exists with other settings", "delete it first, or leave it")
             return _rows.tenant_record(kept)
 
-        return self._rows(tenant_id(tenant)).write(work)
+        return self._rows(stored_id(tenant)).write(work)
 
     def tenants(self, after: str = "", limit: int = 1000) -> list[TenantRecord]:
         """Up to `limit` tenants that sort after `after`, in order of name."""
@@ -129,8 +129,25 @@ class Catalog:
                 if table is not tombstones:
                     scoped.delete(table)
 
-        self._rows(tenant_id(tenant)).write(work)
+        self._rows(stored_id(tenant)).write(work)
         self._database.scrub()
+
+    # Shards of tenants.
+
+    def shards(self, tenant: str) -> list[str]:
+        """What the shards of `tenant` beyond the first are called that were ever made, in order of name."""
+        return self._directory.shards(tenant)
+
+    def layouts(self, tenant: str) -> list[ShardLayout]:
+        """Every layout that `tenant` has had, oldest first; the last one counts."""
+        return self._rows(tenant).read(_shards.layouts)
+
+    def change_layout(
+        self, tenant: str, layout: ShardLayout, epochs: Mapping[str, int], runs: _shards.CopiedRuns
+    ) -> None:
+        """Make `layout` the one that counts; see `_shards.change`."""
+        now = self._clock.now()
+        self._database.write(lambda connection: _shards.change(connection, tenant, layout, epochs, runs, now))
 
     # Keys of tenants, for `security.keys`.
 

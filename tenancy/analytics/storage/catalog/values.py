@@ -127,3 +127,28 @@ class UsageAddition:
     source: str
     sequence: int
     amounts: Mapping[tuple[datetime, str], int]
+
+
+DEFAULT_SHARD_KEY = "user_id"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardLayout:
+    """How the rows of one tenant are spread; `version` grows by one with each change.
+
+    >>> ShardLayout().shards
+    1
+    """
+
+    version: int = 0
+    shards: int = 1
+    """Rows are written to so many, by the hash of their key."""
+    members: int = 1
+    """As many shards as there ever were; rows are in all of them."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """The key's field by dataset, where it is not `user_id`."""
+    changed_at: datetime | None = None
+
+    def key(self, dataset: str) -> str:
+        """The field of an event of `dataset` whose hash says where it belongs."""
+        return self.keys.get(dataset, DEFAULT_SHARD_KEY)
