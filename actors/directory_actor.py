@@ -14,7 +14,7 @@ from actors.placement import HostSight
 from actors.tenant_directory import Placement, TenantDirectory
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.engine.limits import Standing
-from tenancy.analytics.storage.catalog import TenantRecord
+from tenancy.analytics.storage.catalog import ShardLayout, TenantRecord
 
 
 class DirectoryServant:
@@ -59,6 +59,14 @@ class DirectoryServant:
     @ray.method
     async def delete(self, tenant: str) -> None:
         await self._directory.delete(tenant)
+
+    @ray.method
+    async def layouts(self, tenant: str) -> list[ShardLayout]:
+        return await self._directory.layouts(tenant)
+
+    @ray.method
+    async def reshard(self, tenant: str, shards: int, keys: Mapping[str, str]) -> ShardLayout:
+        return await self._directory.reshard(tenant, shards, keys)
 
     @ray.method
     async def hosts(self) -> list[HostSight]:

@@ -20,7 +20,7 @@ from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.engine.limits import Standing
 from tenancy.analytics.errors import CatalogUnavailableError, StaleOwnerError, UnavailableError
-from tenancy.analytics.storage.catalog import TenantRecord
+from tenancy.analytics.storage.catalog import ShardLayout, TenantRecord
 
 T = TypeVar("T")
 
@@ -93,6 +93,14 @@ class DirectoryHandle:
     async def delete(self, tenant: str) -> None:
         """End the tenant and make its data unreadable for good; see `TenantDirectory.delete`."""
         await self._ask(lambda directory: directory.delete.remote(tenant))
+
+    async def layouts(self, tenant: str) -> list[ShardLayout]:
+        """How a tenant was spread over shards, oldest first; the last layout counts."""
+        return await self._ask(lambda directory: directory.layouts.remote(tenant))
+
+    async def reshard(self, tenant: str, shards: int, keys: Mapping[str, str] | None = None) -> ShardLayout:
+        """Spread a tenant over another number of shards, live; see `TenantDirectory.reshard`."""
+        return await self._ask(lambda directory: directory.reshard.remote(tenant, shards, keys or {}))
 
     async def hosts(self) -> list[HostSight]:
         """Every running host, looked at now."""

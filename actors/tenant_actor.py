@@ -14,9 +14,11 @@ from actors.termination import Termination
 if TYPE_CHECKING:
     from actors.tenant_host import HostStatus, TenantStatus
     from tenancy.analytics.collection import Payload
+    from tenancy.analytics.collection.portion import Portion
     from tenancy.analytics.config import AnalyticsConfig
     from tenancy.analytics.engine import DatasetInfo
     from tenancy.analytics.engine.limits import Standing
+    from tenancy.analytics.engine.sharding.shard import PartAnswer, ShardCall, Union
     from tenancy.analytics.query import QueryResult
     from tenancy.analytics.schema import DatasetSchema
     from tenancy.analytics.types import DataSourceType, Receipts
@@ -62,28 +64,44 @@ class TenantServant:
         return await self._host.collect(tenant, dataset, payload, source, idempotency_key)
 
     @ray.method(concurrency_group="ingest")
-    async def replay_quarantine(self, tenant: str, dataset: str, limit: int) -> Receipts:
-        return await self._host.replay_quarantine(tenant, dataset, limit)
+    async def collect_part(
+        self,
+        tenant: str,
+        dataset: str,
+        payload: Payload,
+        source: DataSourceType,
+        idempotency_key: str,
+        portion: Portion,
+    ) -> PartAnswer:
+        return await self._host.collect_part(tenant, dataset, payload, source, idempotency_key, portion)
+
+    @ray.method(concurrency_group="ingest")
+    async def replay_quarantine(self, tenant: str, dataset: str, limit: int, layout: int) -> Receipts:
+        return await self._host.replay_quarantine(tenant, dataset, limit, layout)
 
     @ray.method(concurrency_group="query")
-    async def query(self, tenant: str, request: Mapping[str, Any]) -> QueryResult:
-        return await self._host.query(tenant, request)
+    async def ask_shard(self, tenant: str, call: ShardCall[Any]) -> Any:
+        return await self._host.ask_shard(tenant, call)
 
     @ray.method(concurrency_group="query")
-    async def explain(self, tenant: str, request: Mapping[str, Any]) -> str:
-        return await self._host.explain(tenant, request)
+    async def query(self, tenant: str, request: Mapping[str, Any], union: Union) -> QueryResult:
+        return await self._host.query(tenant, request, union)
 
     @ray.method(concurrency_group="query")
-    async def quarantine(self, tenant: str, dataset: str, limit: int, cursor: str | None) -> QueryResult:
-        return await self._host.quarantine(tenant, dataset, limit, cursor)
+    async def explain(self, tenant: str, request: Mapping[str, Any], union: Union) -> str:
+        return await self._host.explain(tenant, request, union)
+
+    @ray.method(concurrency_group="query")
+    async def quarantine(self, tenant: str, dataset: str, limit: int, cursor: str | None, union: Union) -> QueryResult:
+        return await self._host.quarantine(tenant, dataset, limit, cursor, union)
 
     @ray.method(concurrency_group="control")
-    async def datasets(self, tenant: str) -> list[DatasetInfo]:
-        return await self._host.datasets(tenant)
+    async def datasets(self, tenant: str, layout: int) -> list[DatasetInfo]:
+        return await self._host.datasets(tenant, layout)
 
     @ray.method(concurrency_group="control")
-    async def declare(self, tenant: str, schema: DatasetSchema) -> DatasetSchema:
-        return await self._host.declare(tenant, schema)
+    async def declare(self, tenant: str, schema: DatasetSchema, layout: int) -> DatasetSchema:
+        return await self._host.declare(tenant, schema, layout)
 
     @ray.method(concurrency_group="control")
     async def model(self, tenant: str) -> str:

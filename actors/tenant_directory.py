@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,8 +34,9 @@ from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.engine import Backing, TenantConfig
 from tenancy.analytics.engine.limits import Standing, TenantLimits
+from tenancy.analytics.engine.sharding.resharding import members, reshard
 from tenancy.analytics.errors import AnalyticsError, UnavailableError, UnknownNameError
-from tenancy.analytics.storage.catalog import TenantCatalog, TenantRecord
+from tenancy.analytics.storage.catalog import ShardLayout, TenantCatalog, TenantRecord
 from tenancy.analytics.types import tenant_id
 
 NAME = "directory"
@@ -139,11 +140,12 @@ class TenantDirectory:
         checked = TenantLimits.load(limits).given()
         await self._acquainted()
         async with self._alone(tenant):  # who opens the tenant after this reads the new ones
-            rows = await asyncio.to_thread(self._backing.catalog.tenant, tenant)
-            await asyncio.to_thread(rows.set_limits, checked)
-            name, host = await self._owner(rows)
-            if host is not None:
-                await self._fleet.read_limits(name, host, tenant)
+            for shard in (tenant, *await asyncio.to_thread(self._backing.catalog.shards, tenant)):
+                rows = await asyncio.to_thread(self._backing.catalog.tenant, shard)
+                await asyncio.to_thread(rows.set_limits, checked)
+                name, host = await self._owner(rows)
+                if host is not None:
+                    await self._fleet.read_limits(name, host, shard)
 
     async def standings(self, tenant: str) -> tuple[Standing, ...] | None:
         """How a tenant stands with its limits, its accounts settled up to now; None where it is cold."""
@@ -152,18 +154,44 @@ class TenantDirectory:
         return None if host is None else await self._fleet.standings(name, host, tenant)
 
     async def delete(self, tenant: str) -> None:
-        """End the tenant: its key (so that no copy of its data can be read), its rows, its files."""
+        """End the tenant and its shards: the keys (so that no copy of the data can be read), the rows, the files."""
         async with self._alone(tenant):
-            rows = await asyncio.to_thread(self._backing.catalog.tenant, tenant)  # raises where there is none
-            record = await asyncio.to_thread(rows.record)
-            self._placements.pop(tenant, None)
+            await asyncio.to_thread(self._backing.catalog.tenant, tenant)  # raises where there is none
+            owners = {}
+            for shard in (tenant, *await asyncio.to_thread(self._backing.catalog.shards, tenant)):
+                rows = await asyncio.to_thread(self._backing.catalog.tenant, shard)
+                owners[shard] = (await asyncio.to_thread(rows.record)).owner
+                self._placements.pop(shard, None)
             await asyncio.to_thread(self._backing.erase, tenant)
-            owner = self._hosts.get(record.owner)
-            if owner is not None:
-                try:  # it is fenced off already: this frees its memory only
-                    await self._fleet.release(record.owner, owner, tenant)
-                except UnavailableError as error:
-                    _log.info("the host of deleted tenant %r is gone as well: %s", tenant, error)
+            for shard, name in owners.items():
+                owner = self._hosts.get(name)
+                if owner is not None:
+                    try:  # it is fenced off already: this frees its memory only
+                        await self._fleet.release(name, owner, shard)
+                    except UnavailableError as error:
+                        _log.info("the host of deleted tenant %r is gone as well: %s", shard, error)
+
+    async def layouts(self, tenant: str) -> list[ShardLayout]:
+        """How `tenant` was spread over shards, oldest first; the last layout counts."""
+        await asyncio.to_thread(self._backing.catalog.tenant, tenant)  # raises where there is none
+        return await asyncio.to_thread(self._backing.catalog.layouts, tenant)
+
+    async def reshard(self, tenant: str, shards: int, keys: Mapping[str, str]) -> ShardLayout:
+        """Spread what `tenant` collects from now on over `shards`, live: calls wait meanwhile.
+
+        `keys` are the fields of events by dataset whose hash says where a row belongs, where that is not `user_id`.
+        Raises InvalidRequestError for a number that none may have, ConflictError for a tenant that has to stay
+        together, and for one whose shard was opened elsewhere meanwhile: then nothing is changed.
+        """
+        await self._acquainted()
+        async with AsyncExitStack() as held:
+            await held.enter_async_context(self._alone(tenant))
+            names = await asyncio.to_thread(members, self._backing, tenant, shards)
+            for name in names[1:]:
+                await held.enter_async_context(self._alone(name))
+            present = {tenant, *await asyncio.to_thread(self._backing.catalog.shards, tenant)}
+            await asyncio.gather(*(self._let_go(name) for name in names if name in present))
+            return await asyncio.to_thread(reshard, self._backing, self._config, self._clock, tenant, shards, keys)
 
     async def hosts(self) -> list[HostSight]:
         """Every running host, looked at now."""

@@ -1,42 +1,36 @@
-"""What callers hold of a tenant: typed calls that find its host, outlive it, and take effect exactly once."""
+"""What callers hold of a tenant: typed calls that find where it is served, outlive that, and count exactly once."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-from ray import ObjectRef
-
-from actors.answers import answer
-from actors.directory_handle import DirectoryHandle, patiently
-from actors.fleet import TenantHostActor
-from actors.tenant_directory import Placement, Sleep
+from actors.directory_handle import DirectoryHandle
+from actors.placement import pauses
+from actors.shard_handle import ShardHandle
+from actors.tenant_directory import Sleep
 from actors.tenant_host import TenantStatus
 from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.collection import Payload
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.engine import DatasetInfo
-from tenancy.analytics.errors import CatalogUnavailableError, StaleOwnerError, UnavailableError
+from tenancy.analytics.engine.sharding.sharded import ShardedTenant
+from tenancy.analytics.errors import StaleLayoutError
 from tenancy.analytics.query import QueryResult
 from tenancy.analytics.schema import DatasetSchema
-from tenancy.analytics.types import DataSourceType, Receipts, made_key
+from tenancy.analytics.types import DataSourceType, Receipts, made_key, shard_name
 
 T = TypeVar("T")
 
-_ASK_S = 5.0
-"""How long the directory may take to say where a tenant is, while an answer of its host is waited for."""
-
-_GRACE_S = 10.0
-"""Beyond its own time limit, how long a query may take to say that it was stopped."""
-
 
 class TenantHandle:
-    """One tenant, wherever it is served.
+    """One tenant, wherever it is served, and on however many shards.
 
     A call whose host is gone, fenced off or unreachable is repeated on the next host, for
     `placement.call_timeout_seconds`; then UnavailableError is raised. Collecting carries an idempotency key
-    (one is made where the caller has none), so a repeated call is counted once.
+    (one is made where the caller has none), so a repeated call is counted once. Until a host says otherwise the
+    tenant is taken to have one shard; whose layout is over asks the directory for the one of now.
     """
 
     def __init__(
@@ -48,15 +42,12 @@ class TenantHandle:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.tenant = tenant
+        self._config = config
         self._clock = clock or SystemClock()
         self._sleep = sleep
         self._directory = directory or DirectoryHandle(config, self._clock, sleep)
-        self._patience_s = config.placement.call_timeout_seconds
-        # A host that hangs is given up early enough to ask the next one.
-        self._answer_s = config.placement.call_timeout_seconds / 4
-        self._query_s = config.performance.query_timeout_seconds + _GRACE_S
-        self._placement: Placement | None = None
-        self._doubted: int | None = None
+        self._alone = self._shard(0)
+        self._sharded: ShardedTenant | None = None
 
     async def collect(
         self,
@@ -68,74 +59,91 @@ class TenantHandle:
     ) -> Receipts:
         """Collect one batch; returns when what was accepted is durable and queryable."""
         key = idempotency_key or made_key(self._clock.now())
-        return await self._ask(
-            lambda host: host.collect.remote(self.tenant, dataset, payload, source, key), self._answer_s
-        )
+        again = False
+
+        async def alone(shard: ShardHandle) -> Receipts:
+            nonlocal again
+            try:
+                return await shard.collect(dataset, payload, source=source, idempotency_key=key)
+            finally:
+                again = True  # whatever came of it, a later layout has to look what was answered
+
+        async def sharded(whole: ShardedTenant) -> Receipts:
+            nonlocal again
+            chosen = idempotency_key is not None
+            try:
+                return await whole.collect(dataset, payload, source, key, chosen=chosen, again=again)
+            finally:
+                again = True
+
+        return await self._ask(alone, sharded)
 
     async def query(self, request: Mapping[str, Any]) -> QueryResult:
         """The answer to `request`, over everything acknowledged so far."""
-        return await self._ask(lambda host: host.query.remote(self.tenant, request), self._query_s)
+        return await self._ask(lambda shard: shard.query(request), lambda whole: whole.query(request))
 
     async def explain(self, request: Mapping[str, Any]) -> str:
         """The plan of `request` as text; it is not executed."""
-        return await self._ask(lambda host: host.explain.remote(self.tenant, request), self._query_s)
+        return await self._ask(lambda shard: shard.explain(request), lambda whole: whole.explain(request))
 
     async def datasets(self) -> list[DatasetInfo]:
         """What the tenant has."""
-        return await self._ask(lambda host: host.datasets.remote(self.tenant), self._answer_s)
+        return await self._ask(lambda shard: shard.datasets(), lambda whole: whole.datasets())
 
     async def declare(self, schema: DatasetSchema) -> DatasetSchema:
         """Declare a dataset, or change what is declared of it; returns the schema as it is now."""
-        return await self._ask(lambda host: host.declare.remote(self.tenant, schema), self._answer_s)
+        return await self._ask(lambda shard: shard.declare(schema), lambda whole: whole.declare(schema))
 
     async def model(self) -> str:
         """The semantic model as YAML."""
-        return await self._ask(lambda host: host.model.remote(self.tenant), self._answer_s)
+        return await self._alone.model()
 
     async def set_model(self, text: str) -> int:
         """Make the YAML (or JSON) `text` the semantic model; returns its version."""
-        return await self._ask(lambda host: host.set_model.remote(self.tenant, text), self._answer_s)
+        return await self._alone.set_model(text)
 
     async def quarantine(self, dataset: str, limit: int = 100, cursor: str | None = None) -> QueryResult:
         """What `dataset` refused and was not collected since, newest first, in pages."""
-        return await self._ask(lambda host: host.quarantine.remote(self.tenant, dataset, limit, cursor), self._query_s)
+        return await self._ask(
+            lambda shard: shard.quarantine(dataset, limit, cursor),
+            lambda whole: whole.quarantine(dataset, limit, cursor),
+        )
 
     async def replay_quarantine(self, dataset: str, limit: int = 10_000) -> Receipts:
         """Collect up to `limit` quarantined rows again, oldest first, under the schema of now."""
-        return await self._ask(lambda host: host.replay_quarantine.remote(self.tenant, dataset, limit), self._answer_s)
+        return await self._ask(
+            lambda shard: shard.replay_quarantine(dataset, limit), lambda whole: whole.replay_quarantine(dataset, limit)
+        )
 
     async def flush(self) -> None:
         """Write what is buffered into segments. Nothing depends on it: what is acknowledged is durable."""
-        await self._ask(lambda host: host.flush.remote(self.tenant), self._answer_s)
+        await self._ask(lambda shard: shard.flush(), lambda whole: whole.flush())
 
     async def status(self) -> TenantStatus:
-        """How the tenant is, and on which host; wakes a cold tenant."""
-        return await self._ask(lambda host: host.tenant_status.remote(self.tenant), self._answer_s)
+        """How the tenant (of a sharded one, its first shard) is, and on which host; wakes a cold tenant."""
+        return await self._alone.status()
 
-    async def _ask(self, call: Callable[[TenantHostActor], ObjectRef[T]], answer_s: float) -> T:
-        async def attempt() -> T:
-            placement = self._placement
-            if placement is None:
-                placement = self._placement = await self._directory.locate(self.tenant, self._doubted)
+    async def _ask(
+        self, alone: Callable[[ShardHandle], Awaitable[T]], sharded: Callable[[ShardedTenant], Awaitable[T]]
+    ) -> T:
+        deadline = self._clock.monotonic() + self._config.placement.call_timeout_seconds
+        for pause in pauses():
+            whole = self._sharded
             try:
-                part = f"the host of tenant {self.tenant!r}"
-                return await answer(call(placement.host), part, answer_s, lambda: self._still(placement))
-            except CatalogUnavailableError:
-                raise  # the host is well
-            except (UnavailableError, StaleOwnerError):
-                # Another call may have found the next host already; then there is nothing to doubt.
-                if self._placement is placement:
-                    self._placement, self._doubted = None, placement.epoch
-                raise
+                return await (alone(self._alone) if whole is None else sharded(whole))
+            except StaleLayoutError:
+                if self._clock.monotonic() + pause >= deadline:
+                    raise
+                if self._sharded is whole:  # or another call has asked already
+                    await self._refresh()
+                    continue
+            await self._sleep(pause)
+        raise AssertionError("pauses never end")
 
-        return await patiently(attempt, self._patience_s, self._clock, self._sleep)
+    async def _refresh(self) -> None:
+        layouts = await self._directory.layouts(self.tenant)
+        made = ShardedTenant(self.tenant, layouts, self._shard, self._config, self._clock)
+        self._sharded = made if made.layout.version else None
 
-    async def _still(self, placement: Placement) -> None:
-        """Raises UnavailableError when the tenant is served elsewhere by now: its host hangs, or the tenant moved."""
-        try:
-            async with asyncio.timeout(_ASK_S):
-                now = await self._directory.locate(self.tenant)
-        except (TimeoutError, UnavailableError):
-            return  # nobody knows: the answer may come still
-        if now.epoch != placement.epoch:
-            raise UnavailableError(f"the host of tenant {self.tenant!r}", "the tenant is served by another one now")
+    def _shard(self, index: int) -> ShardHandle:
+        return ShardHandle(shard_name(self.tenant, index), self._config, self._directory, self._clock, self._sleep)

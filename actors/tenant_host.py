@@ -9,20 +9,24 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from actors.placement import HostCondition, HostSight, TenantSight
 from actors.seat import Presence, Seat
 from actors.work import WorkMeter
 from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.collection import Payload
+from tenancy.analytics.collection.portion import Portion
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.engine import AnalyticsEngine, DatasetInfo, EngineStatus, HostResources
 from tenancy.analytics.engine.limits import Standing
+from tenancy.analytics.engine.sharding.shard import ALONE, PartAnswer, ShardCall, Union
 from tenancy.analytics.errors import StaleOwnerError, UnavailableError
 from tenancy.analytics.query import QueryResult
 from tenancy.analytics.schema import DatasetSchema
 from tenancy.analytics.types import DataSourceType, Receipts
+
+T = TypeVar("T")
 
 _OPENINGS = 4
 """Tenants opened at once; after a crash hundreds come, and each waits for the catalog and the disk now and then."""
@@ -107,21 +111,37 @@ class TenantHost:
         with self._serving(tenant) as engine:
             return await engine.collect(dataset, payload, source=source, idempotency_key=idempotency_key)
 
-    async def query(self, tenant: str, request: Mapping[str, Any]) -> QueryResult:
+    async def collect_part(
+        self,
+        tenant: str,
+        dataset: str,
+        payload: Payload,
+        source: DataSourceType,
+        idempotency_key: str,
+        portion: Portion,
+    ) -> PartAnswer:
         with self._serving(tenant) as engine:
-            return await engine.query(request)
+            return await engine.collect_part(dataset, payload, source, idempotency_key, portion)
 
-    async def explain(self, tenant: str, request: Mapping[str, Any]) -> str:
+    async def ask_shard(self, tenant: str, call: ShardCall[T]) -> T:
         with self._serving(tenant) as engine:
-            return await engine.explain(request)
+            return await engine.ask_shard(call)
 
-    async def datasets(self, tenant: str) -> list[DatasetInfo]:
+    async def query(self, tenant: str, request: Mapping[str, Any], union: Union = ALONE) -> QueryResult:
         with self._serving(tenant) as engine:
-            return await engine.datasets()
+            return await engine.query(request, union)
 
-    async def declare(self, tenant: str, schema: DatasetSchema) -> DatasetSchema:
+    async def explain(self, tenant: str, request: Mapping[str, Any], union: Union = ALONE) -> str:
         with self._serving(tenant) as engine:
-            return await engine.declare(schema)
+            return await engine.explain(request, union)
+
+    async def datasets(self, tenant: str, layout: int = 0) -> list[DatasetInfo]:
+        with self._serving(tenant) as engine:
+            return await engine.datasets(layout)
+
+    async def declare(self, tenant: str, schema: DatasetSchema, layout: int = 0) -> DatasetSchema:
+        with self._serving(tenant) as engine:
+            return await engine.declare(schema, layout)
 
     async def model(self, tenant: str) -> str:
         with self._serving(tenant) as engine:
@@ -131,13 +151,15 @@ class TenantHost:
         with self._serving(tenant) as engine:
             return await engine.set_model(text)
 
-    async def quarantine(self, tenant: str, dataset: str, limit: int, cursor: str | None) -> QueryResult:
+    async def quarantine(
+        self, tenant: str, dataset: str, limit: int, cursor: str | None, union: Union = ALONE
+    ) -> QueryResult:
         with self._serving(tenant) as engine:
-            return await engine.quarantine(dataset, limit, cursor)
+            return await engine.quarantine(dataset, limit, cursor, union)
 
-    async def replay_quarantine(self, tenant: str, dataset: str, limit: int) -> Receipts:
+    async def replay_quarantine(self, tenant: str, dataset: str, limit: int, layout: int = 0) -> Receipts:
         with self._serving(tenant) as engine:
-            return await engine.replay_quarantine(dataset, limit)
+            return await engine.replay_quarantine(dataset, limit, layout)
 
     async def flush(self, tenant: str) -> None:
         with self._serving(tenant) as engine:

@@ -16,6 +16,7 @@ from serve_apps.routes import (
     models,
     quarantine,
     queries,
+    shards,
     sources,
     tenants,
 )
@@ -30,6 +31,7 @@ ROUTERS = (
     quarantine.replays,
     tenants.router,
     hosts.router,
+    shards.router,
     limits.router,
     keys.router,
     sources.router,

@@ -1,4 +1,4 @@
-"""`tenancy tenant create|list|delete|limits|usage`."""
+"""`tenancy tenant create|list|delete|limits|usage|reshard`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cluster.client import Client
-from cluster.commands import tenant_limits
+from cluster.commands import tenant_limits, tenant_shards
 from cluster.commands.options import AsJson, Key, Tenant, Url, client
 from cluster.output import Output
 from tenancy.analytics.yaml_text import parse_yaml
@@ -16,6 +16,7 @@ from tenancy.analytics.yaml_text import parse_yaml
 app = typer.Typer(help="Register, list and delete tenants (with an operator's key).", no_args_is_help=True)
 app.command("limits")(tenant_limits.limits)
 app.command("usage")(tenant_limits.usage)
+app.command("reshard")(tenant_shards.reshard)
 
 
 @app.command()

@@ -159,6 +159,14 @@ class CoreAnalyticsManager:
         """Collect refused rows again, after the schema was changed."""
         return await self._tenant(tenant_id).replay_quarantine(dataset, limit)
 
+    async def reshard(self, tenant_id: str, shards: int, keys: Mapping[str, str] | None = None) -> int:
+        """Spread what the tenant collects from now on over `shards` (1 to 99); returns the layout's version.
+
+        For a tenant that is more than one host can serve. Live: calls wait meanwhile, and nothing is lost or counted
+        twice. Rows go by the hash of `user_id`, or of the field that `keys` name for their dataset.
+        """
+        return (await self._running().reshard(_checked(tenant_id), shards, keys)).version
+
     def _tenant(self, tenant_id: str) -> TenantHandle:
         directory = self._running()
         handle = self._handles.get(_checked(tenant_id))

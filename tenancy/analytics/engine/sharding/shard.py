@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 import pyarrow as pa
 
 from tenancy.analytics.collection import DataCollector
-from tenancy.analytics.errors import ConflictError, StaleLayoutError, UnknownNameError
+from tenancy.analytics.errors import ConflictError, StaleLayoutError, UnavailableError, UnknownNameError
 from tenancy.analytics.query import QueryRequest
 from tenancy.analytics.schema import DatasetSchema, FieldSpec
 from tenancy.analytics.storage.catalog import Catalog, IdempotencyRecord, ShardLayout
@@ -89,8 +89,15 @@ class Shard:
         self._following = Lock()
 
     def expect(self, layout: int) -> None:
-        """Raises StaleLayoutError where the caller knows another layout than the one of now."""
-        if layout != self.layout.version:
+        """Raises StaleLayoutError where the caller knows an older layout, UnavailableError where it knows a newer one.
+
+        Whoever knows a newer one has an owner to find that was made with it: this one is over, and may not know yet.
+        """
+        if layout > self.layout.version:
+            raise UnavailableError(
+                f"a shard of tenant {self.tenant!r}", "its owner here is from before it was resharded"
+            )
+        if layout < self.layout.version:
             raise StaleLayoutError(self.tenant, layout, self.layout.version)
 
     def behind(self, dataset: str, version: int) -> bool:

@@ -25,6 +25,7 @@ from tenancy.analytics.storage.catalog import (
     Change,
     DedupRun,
     IdempotencyRecord,
+    ShardLayout,
     TenantCatalog,
     UsageAddition,
     WalPosition,
@@ -275,6 +276,7 @@ def test_deleting_a_tenant_removes_its_rows_from_every_table_and_nobody_elses(
             ("use", "1"),
         ):
             Step(what, "plays", id, 1).take(rows)
+        catalog.change_layout(name, ShardLayout(1, 2, 2), {name: rows.epoch()}, {})
     engine = sa.create_engine(catalog_url.replace("postgresql:", "postgresql+psycopg:"))
 
     def counts(name: str) -> dict[str, int]:
