@@ -457,7 +457,8 @@ class TenantDirectory:
 
     def _rules(self) -> Rules:
         placement = self._config.placement
-        return Rules(shared_hosts=placement.shared_hosts or self._cores, idle_seconds=placement.idle_seconds)
+        shared = placement.shared_hosts or self._cores
+        return Rules(shared_hosts=shared, idle_seconds=placement.idle_seconds, most_dedicated=max(2, self._cores))
 
     @asynccontextmanager
     async def _alone(self, name: str) -> AsyncIterator[None]:
