@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import ray
 from ray.actor import ActorClass
 
-from actors.lean_process import hide
+from actors.lean_process import give_back_memory, hide
 from actors.termination import Termination
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class TenantServant:
     def __init__(self, name: str, config: AnalyticsConfig) -> None:
         # What a host consists of is imported only once that is settled.
         hide("pandas")
+        give_back_memory()
         from actors.tenant_host import TenantHost
 
         self._host = TenantHost(name, config, node=ray.get_runtime_context().get_node_id())

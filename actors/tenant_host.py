@@ -291,10 +291,13 @@ class TenantHost:
                 self._rounds = asyncio.create_task(self._look_after())
 
     async def _look_after(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """About once a second: storage that needs something gets it, and the work of every tenant is measured."""
+        """About once a second: room is made in memory, storage gets what it needs, the work of tenants is measured."""
         going: set[asyncio.Task[None]] = set()
         while True:
             await sleep(_ROUND_S)
+            resources = self._resources
+            if resources is not None:
+                resources.memory.relieve()
             seats = list(self._seats.values())
             for seat in seats:
                 engine = seat.engine

@@ -69,7 +69,9 @@ class PerformanceConfig(_Section):
     query_timeout_seconds: float = Field(default=60.0, gt=0)
     """How long one query may run; then it is interrupted."""
     memory_limit_mb: int = Field(default=4096, ge=64)
-    """Memory of a host's query engine."""
+    """Memory of a host's query engine; never more than 40 % of what is free of `host_memory_mb`."""
+    host_memory_mb: int | None = Field(default=None, ge=384)
+    """Memory of a whole host; a part of 60 % of the machine's, or of its control group's, where none is given."""
     cpu_limit_cores: int = Field(default=8, ge=1)
     """Threads of a host's query engine; never more than the machine has."""
 

@@ -20,6 +20,7 @@
     │   ├── StaleOwnerError            503  this owner was fenced off; another one serves the tenant
     │   ├── UnavailableError           503  a part is starting, restarting or out of reach
     │   │   └── CatalogUnavailableError     the database of the catalog does not answer
+    │   ├── MemoryPressureError        503  the host's memory is short; nothing of the call was done
     │   └── StorageFullError           507  no space left; nothing was acknowledged
     └── IntegrityError             500  stored bytes that fail authentication: damaged, swapped or cut
 
@@ -341,6 +342,29 @@ class CatalogUnavailableError(UnavailableError):
     @property
     def retry_after_s(self) -> float:
         return 2.0
+
+
+class MemoryPressureError(TryAgainError):
+    """The host's memory is short, for all of its tenants or for one that holds most of it. Nothing was done.
+
+    >>> str(MemoryPressureError("buffers", 500_000_000, 478_000_000, 0.2))
+    'the memory of the host is short (buffers; 478 of 500 MB are used); retry in 0.2 s'
+    """
+
+    code = "memory-pressure"
+
+    def __init__(self, part: str, budget: int, resident: int, wait_s: float) -> None:
+        super().__init__(part, budget, resident, wait_s)
+        self.part, self.budget, self.resident, self.wait_s = part, budget, resident, wait_s
+
+    @property
+    def retry_after_s(self) -> float:
+        return self.wait_s
+
+    def __str__(self) -> str:
+        used, total = self.resident // 10**6, self.budget // 10**6
+        short = f"{self.part}; {used:,} of {total:,} MB are used"
+        return f"the memory of the host is short ({short}); retry in {self.wait_s} s"
 
 
 class StorageFullError(TryAgainError):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -17,6 +18,7 @@ from tenancy.analytics.config import StorageConfig
 from tenancy.analytics.engine.host_resources import HostResources
 from tenancy.analytics.engine.info import DatasetInfo, EngineStatus
 from tenancy.analytics.engine.limits import Accounts, Standing, TenantLimits
+from tenancy.analytics.engine.memory import Holding, leaning
 from tenancy.analytics.engine.pieces import merged, piece_key
 from tenancy.analytics.engine.quarantines import Quarantines, page_request
 from tenancy.analytics.engine.scheduling import Lanes
@@ -35,6 +37,7 @@ from tenancy.analytics.engine.tenant_config import TenantConfig
 from tenancy.analytics.errors import (
     BackpressureError,
     CatalogUnavailableError,
+    MemoryPressureError,
     QueryMemoryError,
     QueryTimeoutError,
     StaleOwnerError,
@@ -160,7 +163,7 @@ class AnalyticsEngine:
             tenant,
             rows,
             backing.filesystem,
-            _leaning(config.storage, _LINGER[config.analytics_engine.type]),
+            leaning(_leaning(config.storage, _LINGER[config.analytics_engine.type]), resources.memory.budget),
             timedelta(hours=config.data_collection.dedup_window_hours),
             resources.clock,
             lanes.storing,
@@ -175,7 +178,9 @@ class AnalyticsEngine:
             store.create(DatasetSchema(name=DEFAULT_DATASET))
         text = rows.model()
         model = SemanticModel.from_yaml(text) if text is not None else settings.semantic_model() or SemanticModel()
-        return cls(tenant, resources, lanes, rows, store, model, settings.limits)
+        engine = cls(tenant, resources, lanes, rows, store, model, settings.limits)
+        resources.memory.join(engine)
+        return engine
 
     @property
     def epoch(self) -> int:
@@ -184,11 +189,13 @@ class AnalyticsEngine:
 
     @cached_property
     def _processor(self) -> QueryProcessor:
-        from tenancy.analytics.query import QueryProcessor  # with the first query, and not before
+        from tenancy.analytics.query.dimensions import DEFAULT_BYTES
+        from tenancy.analytics.query.processor import QueryProcessor  # with the first query, and not before
 
         resources = self._resources
         patient = resources.executors().patient
-        return QueryProcessor(self.tenant, self._queried, patient, lambda: self._model, resources.clock)
+        caches = min(DEFAULT_BYTES, resources.memory.budget.caches)
+        return QueryProcessor(self.tenant, self._queried, patient, lambda: self._model, resources.clock, caches)
 
     async def collect(
         self,
@@ -205,8 +212,8 @@ class AnalyticsEngine:
         does, and a repetition with the same key goes on after the pieces that are stored.
 
         Raises LimitExceededError, with nothing done, over a limit of the tenant; UnknownNameError for a dataset nobody
-        declared (`user_interactions` needs no declaration); BackpressureError when too much is in flight; and what
-        `DataCollector.collect` raises.
+        declared (`user_interactions` needs no declaration); BackpressureError when too much is in flight;
+        MemoryPressureError when the host's memory is short; and what `DataCollector.collect` raises.
         """
         self.shard.expect(0)
         with self._accounts.collecting(lambda: payload.rows_at_most, payload.nbytes) as ticket:
@@ -248,12 +255,13 @@ class AnalyticsEngine:
         return merged(parts)
 
     async def query(self, request: QueryRequest | Mapping[str, Any], union: Union = ALONE) -> QueryResult:
-        """The answer to `request`; see `QueryProcessor.run`. LimitExceededError, before any work, over a limit.
+        """The answer to `request`; see `QueryProcessor.run`.
 
+        Before any work: LimitExceededError over a limit, MemoryPressureError when the host's memory is short.
         `union` is what other shards of the tenant have. StaleLayoutError where they are not those of now.
         """
         self.shard.expect(union.layout)
-        with self._accounts.querying():
+        with self._querying():
             answer = await self._run(self._lanes.asking, self._ask, request, union)
             result = answer if isinstance(answer, QueryResult) else await self._patiently(answer)
             self._accounts.scanned(result.stats.bytes_scanned)
@@ -262,7 +270,7 @@ class AnalyticsEngine:
     async def explain(self, request: QueryRequest | Mapping[str, Any], union: Union = ALONE) -> str:
         """The plan of `request` as text; it is not executed."""
         self.shard.expect(union.layout)
-        with self._accounts.querying():
+        with self._querying():
             return await self._run(self._lanes.asking, self._explain, request, union)
 
     async def datasets(self, layout: int = 0) -> list[DatasetInfo]:
@@ -295,7 +303,7 @@ class AnalyticsEngine:
     ) -> QueryResult:
         """What `dataset` refused and was not collected since, newest first, in pages."""
         self.shard.expect(union.layout)
-        with self._accounts.querying():
+        with self._querying():
             page = await self._run(self._lanes.asking, self._page, dataset, limit, cursor, union)
             self._accounts.scanned(page.stats.bytes_scanned)
         return page
@@ -357,6 +365,21 @@ class AnalyticsEngine:
         """CPU time that this engine's work has taken so far."""
         return self._lanes.used()
 
+    def holding(self) -> Holding:
+        """What the tenant holds in memory; never blocks."""
+        return Holding(self.tenant, self._store.held_bytes, self._cached_bytes())
+
+    def flush_largest(self) -> Future[None]:
+        """Make segments of the dataset that holds most in memory; never blocks."""
+        return self._lanes.storing.submit(self._store.flush_largest)
+
+    def evict(self) -> None:
+        """Give up what can be made or read again; never blocks."""
+        self._store.evict()
+        processor = self._known_processor()
+        if processor is not None:
+            processor.evict()
+
     def status(self) -> EngineStatus:
         """How the engine is; never blocks."""
         stores = [self._store.dataset(schema.name) for schema in self._queried.datasets()]
@@ -375,6 +398,7 @@ class AnalyticsEngine:
         try:
             await self._run(self._lanes.background, self._store.close)
         finally:
+            self._resources.memory.leave(self)
             try:
                 await self._run(self._lanes.background, self._accounts.close)
             finally:
@@ -402,7 +426,7 @@ class AnalyticsEngine:
         portion: Portion | None = None,
     ) -> Receipts:
         # Here and not in the thread: calls that wait for one hold their bodies all the while.
-        room = self._collector.enter(payload)
+        room = self._enter(payload)
         waiting = [payload]
 
         def start() -> Future[Receipts]:
@@ -411,18 +435,30 @@ class AnalyticsEngine:
         def started(submitted: Future[Future[Receipts]]) -> None:
             if submitted.cancelled() or submitted.exception() is not None:
                 waiting.clear()  # a cancelled call stays in the queue of the threads; its body does not
-                room.done()
+                room.close()
             else:
-                submitted.result().add_done_callback(room.done)
+                submitted.result().add_done_callback(lambda _: room.close())
 
         try:
             submitted = self._lanes.collecting.submit(start)
         except RuntimeError:  # the threads are closed
-            room.done()
+            room.close()
             raise
         submitted.add_done_callback(started)
         answer: Future[Receipts] = await asyncio.wrap_future(submitted)
         return await asyncio.wrap_future(answer)
+
+    def _enter(self, payload: Payload) -> ExitStack:
+        """Room for a body, among those of the tenant and in the memory of the host."""
+        with ExitStack() as rooms:
+            rooms.callback(self._collector.enter(payload).done)
+            rooms.callback(self._resources.memory.admit(self.tenant, payload.nbytes).done)
+            return rooms.pop_all()
+
+    @contextmanager
+    def _querying(self) -> Iterator[None]:
+        with self._accounts.querying(), self._resources.memory.asking(self.tenant):
+            yield
 
     async def _collect_patiently(
         self, dataset: str, payload: Payload, source: DataSourceType, key: str | None
@@ -432,7 +468,7 @@ class AnalyticsEngine:
         while True:
             try:
                 return await self._collect(dataset, payload, source, key)
-            except BackpressureError as error:
+            except (BackpressureError, MemoryPressureError) as error:
                 if self._resources.clock.monotonic() + error.retry_after_s > deadline:
                     raise
                 await asyncio.sleep(error.retry_after_s)
@@ -490,14 +526,21 @@ class AnalyticsEngine:
         owing = self._accounts.due()
         try:
             if self._store.due() or not owing:
-                self._store.maintain()
+                with self._resources.memory.merging() as may:
+                    self._store.maintain(compacting=may)
         finally:
             if owing:
                 self._accounts.settle()
 
     def _memory_bytes(self) -> int:
-        processor = self.__dict__.get("_processor")  # which is made by the first query
-        return self._store.bytes + (processor.cached_bytes if processor is not None else 0)
+        return self._store.bytes + self._cached_bytes()
+
+    def _cached_bytes(self) -> int:
+        processor = self._known_processor()
+        return self._store.cached_bytes + (processor.cached_bytes if processor is not None else 0)
+
+    def _known_processor(self) -> QueryProcessor | None:
+        return self.__dict__.get("_processor")  # which is made by the first query
 
     def _check_owner(self) -> None:
         try:

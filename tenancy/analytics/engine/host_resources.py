@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Self
 from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.config import AnalyticsConfig, PerformanceConfig
 from tenancy.analytics.engine.backing import Backing
+from tenancy.analytics.engine.memory import Budget, HostMemory
+from tenancy.analytics.engine.memory.budget import MEBIBYTE
 from tenancy.analytics.engine.scheduling import CrewClock, FairScheduler, Work, give_way, slots
 from tenancy.analytics.storage.filesystem import EncryptedFileSystem
 
@@ -39,6 +41,7 @@ class HostResources:
         self.scheduler = FairScheduler(config.analytics_engine)
         self._executors: QueryExecutors | None = None
         self._lock = threading.Lock()
+        self.memory = HostMemory(Budget.of(config), clock, self._query_bytes)
 
     @classmethod
     def open(cls, config: AnalyticsConfig, clock: Clock | None = None) -> Self:
@@ -50,16 +53,23 @@ class HostResources:
         """The query engines, imported and started by the first query: a tenant that only collects does without."""
         with self._lock:
             if self._executors is None:
-                self._executors = _executors(self.backing.filesystem, self.config.performance)
+                limit = {"memory_limit_mb": self.memory.budget.query // MEBIBYTE}
+                performance = self.config.performance.model_copy(update=limit)
+                self._executors = _executors(self.backing.filesystem, performance)
             return self._executors
 
     def close(self) -> None:
         """Stop running queries, end the threads, close the storage."""
+        self.memory.close()
         if self._executors is not None:
             self._executors.quick.close()
             self._executors.patient.close()
         self.scheduler.close()
         self.backing.close()
+
+    def _query_bytes(self) -> int:
+        executors = self._executors
+        return 0 if executors is None else executors.quick.memory_bytes + executors.patient.memory_bytes
 
 
 _QUICK_SHARE = 8

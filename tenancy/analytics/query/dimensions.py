@@ -35,6 +35,11 @@ class DimensionCache:
         with self._lock:
             return sum(held.nbytes for _, held in self._tables.values())
 
+    def evict(self) -> None:
+        """Give up every table; it is made again when it is asked for."""
+        with self._lock:
+            self._tables.clear()
+
     def table(self, snapshot: Snapshot, key: str, timeout_s: float) -> pa.Table:
         """The last row of each `key` in this snapshot; rows without a key are left out. A later row is one that
         was ingested later, or at the same time with a greater event id (the system's count up).

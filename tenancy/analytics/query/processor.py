@@ -18,7 +18,7 @@ from tenancy.analytics.query import cursor, gaps
 from tenancy.analytics.query._scan_sql import BUFFER, LATEST, columns_read
 from tenancy.analytics.query.binding import bind, dataset_of
 from tenancy.analytics.query.cost import CostBook, expected_s
-from tenancy.analytics.query.dimensions import DimensionCache
+from tenancy.analytics.query.dimensions import DEFAULT_BYTES, DimensionCache
 from tenancy.analytics.query.executor import DuckDBExecutor
 from tenancy.analytics.query.explain import explain
 from tenancy.analytics.query.model import SemanticModel
@@ -85,16 +85,21 @@ class QueryProcessor:
         executor: DuckDBExecutor,
         model: Callable[[], SemanticModel],
         clock: Clock,
+        dimension_bytes: int = DEFAULT_BYTES,
     ) -> None:
         self.tenant = tenant
         self._source, self._executor, self._model, self._clock = source, executor, model, clock
-        self._dimensions = DimensionCache(executor)
+        self._dimensions = DimensionCache(executor, dimension_bytes)
         self._costs = CostBook()
 
     @property
     def cached_bytes(self) -> int:
         """Bytes of the dimension tables it keeps in memory."""
         return self._dimensions.bytes
+
+    def evict(self) -> None:
+        """Give those tables up."""
+        self._dimensions.evict()
 
     def run(self, request: QueryRequest | Mapping[str, Any], *, timeout_s: float | None = None) -> QueryResult:
         """The answer to `request`.

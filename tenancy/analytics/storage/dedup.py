@@ -37,6 +37,9 @@ _MERGE_FROM = 3
 _WAIT_S = 30.0
 """How long a call waits for another one that holds the same ids."""
 
+_ID_BYTES = 120
+"""What an id takes in memory before it is in a run: a digest of 16 bytes, its time, and their place in a dict."""
+
 Mask = npt.NDArray[np.bool_]
 
 
@@ -130,6 +133,20 @@ class DedupIndex:
         since = micros(self._clock.now() - self._window)
         seen = self._seen(named, since)
         return [name in seen for name in named]
+
+    @property
+    def unflushed_bytes(self) -> int:
+        """Bytes in memory, about, of the ids that are in no run yet."""
+        return _ID_BYTES * (len(self._claimed) + len(self._recent) + len(self._frozen))
+
+    @property
+    def cached_bytes(self) -> int:
+        """Bytes of runs in memory, which are in their files as well."""
+        return self._files.bytes
+
+    def evict(self) -> None:
+        """Give up what is in files as well."""
+        self._files.clear()
 
     def freeze(self) -> None:
         """What is recent now belongs to a flush."""
@@ -241,6 +258,18 @@ class _RunFiles:
         self._filters: dict[str, IdFilter] = {}
         self._held: OrderedDict[str, IdRun] = OrderedDict()
         self._bytes = 0
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the runs in memory, without their filters."""
+        return self._bytes
+
+    def clear(self) -> None:
+        """Forget what was read; it is read again when it is asked for."""
+        with self._lock:
+            self._filters.clear()
+            self._held.clear()
+            self._bytes = 0
 
     def filter(self, run: DedupRun) -> IdFilter:
         with self._lock:

@@ -142,6 +142,25 @@ class DatasetStore:
         return self._live.bytes + self._refused.bytes
 
     @property
+    def held_bytes(self) -> int:
+        """Bytes in memory, about, that a flush frees or a group commit is about to add: rows, answers and ids."""
+        return self.bytes + self.pending_bytes + self._answers.bytes + self._ids.unflushed_bytes
+
+    @property
+    def cached_bytes(self) -> int:
+        """Bytes in memory that are in files as well."""
+        return self._ids.cached_bytes
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last flush failed."""
+        return self._maintenance.failing
+
+    def evict(self) -> None:
+        """Give up what is in files as well; it is read again when it is needed."""
+        self._ids.evict()
+
+    @property
     def segments(self) -> int:
         """How many segments are live, those of the quarantine too."""
         return len(self._live.segments) + len(self._refused.segments)

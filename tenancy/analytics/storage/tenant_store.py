@@ -160,6 +160,27 @@ class TenantStore:
         return sum(store.bytes for store in list(self._stores.values()))
 
     @property
+    def held_bytes(self) -> int:
+        """Bytes in memory, about, that are in no segment yet: rows, those that are being made durable too, and ids."""
+        return sum(store.held_bytes for store in list(self._stores.values()))
+
+    @property
+    def cached_bytes(self) -> int:
+        """Bytes in memory that are in files as well."""
+        return sum(store.cached_bytes for store in list(self._stores.values()))
+
+    def flush_largest(self) -> None:
+        """Make segments of the dataset that holds most in memory; of one whose last flush failed, at the last."""
+        stores = list(self._stores.values())
+        if stores:
+            max(stores, key=lambda store: (not store.failing, store.held_bytes)).flush()
+
+    def evict(self) -> None:
+        """Give up what is in files as well."""
+        for store in list(self._stores.values()):
+            store.evict()
+
+    @property
     def stored_bytes(self) -> int:
         """Bytes of the live segments."""
         return sum(store.stored_bytes for store in list(self._stores.values()))
@@ -171,8 +192,10 @@ class TenantStore:
         now = self._clock.now()
         return any(store.due(now) for store in list(self._stores.values()))
 
-    def maintain(self) -> None:
+    def maintain(self, *, compacting: bool = True) -> None:
         """Flush what is due, merge small segments, forget what is past the window, delete what nobody needs.
+
+        Merging takes memory, so where that is short it is left for another time.
 
         A dataset that fails does not keep the others from their turn; the first error is raised at the end.
         """
@@ -184,14 +207,16 @@ class TenantStore:
                 try:
                     if store.due(self._clock.now()):
                         store.flush()
-                    store.compact()
+                    if compacting:
+                        store.compact()
                 except Exception as error:  # noqa: BLE001 - raised below, once the others had their turn
                     errors.append(error)
             self._expire()
             self._delete_dead()
             if errors:
                 raise errors[0]
-            self._seen = self._segments()
+            if compacting:
+                self._seen = self._segments()
             self._housekeeping_at = self._clock.monotonic() + _HOUSEKEEPING_S
         finally:
             self._maintaining.release()
