@@ -218,7 +218,8 @@ def _await_dashboard(record: ClusterRecord, process: subprocess.Popen[bytes]) ->
 
 def _deploy(options: UpOptions, record: ClusterRecord) -> None:
     arguments = _arguments(options, record)
-    config = serve_config(options.serve_config, host=options.host, port=options.port, arguments=arguments)
+    cores = None if options.address else options.num_cpus or os.cpu_count()
+    config = serve_config(options.serve_config, host=options.host, port=options.port, arguments=arguments, cores=cores)
     # Kept for whoever wants to see, or to `serve deploy` by hand.
     Path(record.folder, "serve.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     with Dashboard(record.dashboard) as dashboard:

@@ -16,6 +16,7 @@ from actors.placement import HostCondition
 from actors.tenant_handle import TenantHandle
 from serve_apps.edge import Edge
 from serve_apps.readiness import BlockingProbe, Readiness
+from serve_apps.turns import Turns
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.errors import UnavailableError
 from tenancy.analytics.security import ApiKeys
@@ -35,6 +36,7 @@ class Services:
     directory: DirectoryHandle
     readiness: Readiness
     edge: Edge
+    turns: Turns
     _handles: OrderedDict[str, TenantHandle] = field(default_factory=OrderedDict)
 
     @classmethod
@@ -58,6 +60,7 @@ class Services:
             directory,
             Readiness(probes),
             Edge(config.limits, lambda tenant, addition: catalog.tenant(tenant).add_usage(addition)),
+            Turns(config.limits.collecting_at_once),
         )
 
     def tenant(self, tenant: str) -> TenantHandle:

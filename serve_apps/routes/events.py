@@ -56,7 +56,9 @@ async def collect(
     # The form is checked before the body is read: a body in a form nobody reads need not travel.
     Payload.from_http(b"", request.headers.get("content-type", ""))
     with services_.edge.minding(tenant, Kind.COLLECTING):
-        body = await read_body(request, services_.config.data_collection.max_body_bytes, _TOO_LARGE)
-        payload = Payload.from_http(body, request.headers.get("content-type", ""))
-        answer = await services_.tenant(tenant).collect(name, payload, source=source, idempotency_key=idempotency_key)
+        async with services_.turns.of(tenant):
+            body = await read_body(request, services_.config.data_collection.max_body_bytes, _TOO_LARGE)
+            payload = Payload.from_http(body, request.headers.get("content-type", ""))
+            handle = services_.tenant(tenant)
+            answer = await handle.collect(name, payload, source=source, idempotency_key=idempotency_key)
     return await respond(answer, every=receipts == "all")

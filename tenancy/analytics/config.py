@@ -157,6 +157,8 @@ class LimitsConfig(_Section):
     """What is not used of a limit per second is saved up for so long, and may be used at once."""
     remembered_seconds: float = Field(default=5.0, ge=0)
     """How long a replica repeats a refusal by itself, at most, before it asks the tenant's host again."""
+    collecting_at_once: int = Field(default=8, ge=1)
+    """Batches of one tenant that one replica works on at once; more wait for their turn."""
     concurrent_requests: int = Field(default=48, ge=1)
     """Requests of one tenant that one replica works on at once."""
     usage_seconds: float = Field(default=30.0, gt=0)

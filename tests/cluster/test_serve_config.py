@@ -28,6 +28,21 @@ def test_an_address_and_settings_are_put_in_and_the_rest_stays() -> None:
     ServeDeploySchema.model_validate(after)
 
 
+def test_no_deployment_scales_beyond_the_cores_there_are_or_its_own_least() -> None:
+    def most(cores: int | None) -> list[int]:
+        config = serve_config(packaged(), host="127.0.0.1", port=8000, arguments={}, cores=cores)
+        ServeDeploySchema.model_validate(config)
+        return [
+            deployment["autoscaling_config"]["max_replicas"]
+            for application in config["applications"]
+            for deployment in application["deployments"]
+        ]
+
+    assert most(1) == [2, 2]
+    assert most(6) == [6, 6]
+    assert most(64) == most(None)
+
+
 def test_another_kind_of_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     path = tmp_path / "settings.yaml"
     path.write_text("storage: {root: /data}")
