@@ -82,6 +82,8 @@ class HostsInMemory:
         if opening.dies_opening:
             opening.condition, opening.why = HostCondition.DEAD, "it died"
         opening.answers()
+        if opening.condition is HostCondition.DRAINING:
+            raise UnavailableError(f"host {name!r}", "it is being drained")
         epoch = self.backing.catalog.tenant(tenant).raise_epoch(name)
         opening.tenants[tenant] = TenantSight(tenant, epoch, 0.0, 0, 0.0, 0)
         return epoch
@@ -413,6 +415,45 @@ async def test_a_drained_host_ends_and_its_tenants_are_placed_when_asked_for(
     assert (await directory.locate("tenant_001", None)).epoch == first.epoch + 1
     with pytest.raises(UnknownNameError, match="shared-0"):
         await directory.drain("shared-9")
+
+
+async def test_a_host_that_drains_by_itself_is_asked_once_and_then_another_one(
+    directory: TenantDirectory, fleet: HostsInMemory
+) -> None:
+    first = await directory.locate("tenant_001", None)
+    fleet.hosts["shared-0"].condition = HostCondition.DRAINING  # as after SIGTERM
+    fleet.hosts["shared-0"].tenants.clear()
+
+    placed = await directory.locate("tenant_001", first.epoch)
+
+    assert (placed.name, placed.epoch) == ("shared-1", first.epoch + 1)
+    assert "shared-0" in fleet.hosts  # it ends when it has written everything out
+
+
+async def test_a_renewed_host_hands_its_tenants_to_a_new_process_and_ends(
+    directory: TenantDirectory, backing: Backing, fleet: HostsInMemory
+) -> None:
+    for number in range(3):
+        backing.register(f"light_{number}", {})
+        await directory.locate(f"light_{number}", None)
+    old = fleet.hosts["shared-0"]
+
+    assert await directory.renew("shared-0") == ["light_0", "light_1", "light_2"]
+
+    assert list(fleet.hosts) == ["shared-1"]
+    assert old.condition is HostCondition.DEAD
+    placed = [await directory.locate(f"light_{number}", None) for number in range(3)]
+    assert {each.name for each in placed} == {"shared-1"}
+
+
+async def test_a_renewed_dedicated_host_is_dedicated_again(directory: TenantDirectory, fleet: HostsInMemory) -> None:
+    await directory.move("tenant_001", "dedicated-tenant_001")
+    old = fleet.hosts["dedicated-tenant_001"]
+
+    assert await directory.renew("dedicated-tenant_001") == ["tenant_001"]
+
+    assert (await directory.locate("tenant_001", None)).name == "dedicated-tenant_001"
+    assert fleet.hosts["dedicated-tenant_001"] is not old
 
 
 async def test_idle_tenants_go_cold_and_busy_ones_stay(
