@@ -188,7 +188,7 @@ class ShardedTenant:
         self, dataset: str, payload: Payload, source: DataSourceType, key: str, chosen: bool, again: bool
     ) -> Receipts:
         body, fingerprint = await asyncio.to_thread(lambda: (body_of(payload), payload.fingerprint(dataset)))
-        known = await self._grown(dataset, payload, body)
+        known = await self._known(dataset)
         rest: Rows = np.arange(body.rows)
         told: list[tuple[Rows, Receipts]] = []
         if again:
@@ -196,6 +196,7 @@ class ShardedTenant:
                 rest, answered = await self._answered(dataset, body, known, layout, key, fingerprint, rest)
                 told += answered
         if len(rest) or not told:
+            known = await self._grown(dataset, payload, body, key, fingerprint)
             told += await self._dealt(dataset, body, known, source, key, fingerprint, rest, chosen)
         return interleaved(body.rows, told)
 
@@ -264,12 +265,19 @@ class ShardedTenant:
         taken = np.concatenate([part for part, _ in told]) if told else np.array([], dtype=np.int64)
         return np.setdiff1d(rows, taken), told
 
-    async def _grown(self, dataset: str, payload: Payload, body: Body) -> SharedSchema:
+    async def _grown(self, dataset: str, payload: Payload, body: Body, key: str, fingerprint: bytes) -> SharedSchema:
         """The schema under which all rows are read: with the columns they bring, agreed to by the first shard."""
+        looked = False
         while True:
             known = await self._known(dataset)
             if not await asyncio.to_thread(body.may_grow, known.schema):
                 return known
+            if not looked:  # a call that is refused for its key leaves nothing behind, not even a column
+                recall = Recall(dataset, sub_key(key, self.layout.version), self.layout.version)
+                record = await self._members[_home(key, self.layout)].ask_shard(recall)
+                if record is not None and record.fingerprint != fingerprint:
+                    raise IdempotencyMismatchError(key)
+                looked = True
             reading, _ = await asyncio.to_thread(read, payload, Layout(known.schema), self._limits)
             if not reading.grown:
                 return known

@@ -37,7 +37,7 @@ def shard_by(text: bytes, shards: int) -> int:
     """The shard of a key's text; the same on every machine and for ever.
 
     >>> [shard_by(name.encode(), 4) for name in ("u1", "u2", "u3")]
-    [2, 0, 1]
+    [1, 2, 3]
     """
     return int.from_bytes(blake2b(text, digest_size=8).digest()) % shards if shards > 1 else 0
 
