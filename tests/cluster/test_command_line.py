@@ -70,7 +70,7 @@ def ndjson(path: Path, rows: int) -> Path:
 
 def test_help_names_every_command() -> None:
     shown = subprocess.run([TENANCY, "--help"], capture_output=True, text=True, check=True).stdout
-    for command in ("up", "down", "status", "tenant", "key", "ingest", "query"):
+    for command in ("up", "down", "redeploy", "status", "tenant", "key", "ingest", "query"):
         assert f"\n  {command} " in shown
 
 
