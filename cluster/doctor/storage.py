@@ -17,6 +17,9 @@ LITTLE_BYTES = 2 * 1024**3
 def examine(patient: Patient) -> Iterator[Finding]:
     """A small object, written durably and read back."""
     storage = patient.config.storage
+    if not patient.stored:
+        yield ok(PART, f"{storage.root} is not there yet; it is made with the first start")
+        return
     try:
         probe = probe_storage(storage)
         free = free_bytes(storage)

@@ -12,6 +12,7 @@ import pytest
 from fastapi import APIRouter
 
 from actors.directory_handle import DirectoryHandle
+from actors.placement import HostSight
 from serve_apps.application import application
 from serve_apps.readiness import Readiness
 from serve_apps.routes import health
@@ -42,10 +43,10 @@ class Directory(DirectoryHandle):
 
     gone = False
 
-    async def process_id(self) -> int:
+    async def hosts(self) -> list[HostSight]:
         if self.gone:
             raise RuntimeError("the password is hunter2")
-        return 1
+        return []
 
 
 @asynccontextmanager
@@ -97,7 +98,7 @@ async def test_it_is_not_ready_without_the_tenant_directory(tmp_path: Path, monk
     async with running(tmp_path) as client:
         monkeypatch.setattr(Directory, "gone", True)
         answer = await client.get("/readyz")
-        assert (answer.status_code, answer.json()["detail"]) == (503, "not ready: directory")
+        assert (answer.status_code, answer.json()["detail"]) == (503, "not ready: hosts")
         assert "hunter2" not in answer.text
         monkeypatch.setattr(Directory, "gone", False)
         assert (await client.get("/readyz")).status_code == 200

@@ -83,7 +83,7 @@ class Accounts:
 
 def test_a_flood_of_refused_calls_reaches_the_host_once_and_is_accounted_for_whole() -> None:
     clock, accounts = ManualClock(), Accounts()
-    edge = Edge(LimitsConfig(), accounts.add, clock)
+    edge = Edge(LimitsConfig(usage_seconds=10), accounts.add, clock)
     asked = []
 
     def ask() -> None:
@@ -106,7 +106,7 @@ def test_a_flood_of_refused_calls_reaches_the_host_once_and_is_accounted_for_who
 
 def test_requests_beyond_the_slots_are_accounted_for_when_the_replica_ends() -> None:
     clock, accounts = ManualClock(), Accounts()
-    edge = Edge(LimitsConfig(concurrent_requests=1), accounts.add, clock)
+    edge = Edge(LimitsConfig(concurrent_requests=1, usage_seconds=10), accounts.add, clock)
     with edge.at_work("t"), pytest.raises(LimitExceededError), edge.at_work("t"):
         pass
     with edge.at_work("t"):

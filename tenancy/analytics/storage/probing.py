@@ -35,6 +35,8 @@ def probe_storage(config: StorageConfig) -> StorageProbe:
     filesystem, root = base_filesystem(config)
     path, sent = f"{root.rstrip('/')}/{PREFIX}{uuid4().hex}", uuid4().bytes
     local = isinstance(filesystem, LocalFileSystem)
+    if local and not os.path.isdir(root):  # made by whoever stores first, and not by who looks
+        raise UnavailableError("storage", f"there is no folder {root}")
     try:
         began = time.perf_counter()
         with full_disk_is_an_error_of_ours(config.root):

@@ -50,6 +50,13 @@ def test_nothing_is_wrong_with_a_new_laptop(tmp_path: Path) -> None:
     assert all(finding.remedy for finding in findings if finding.verdict is not Verdict.OK)
 
 
+def test_a_folder_that_is_not_there_yet_is_not_made_by_looking(tmp_path: Path) -> None:
+    findings = list(examine(patient(tmp_path / "new")))
+
+    assert Verdict.WRONG not in verdicts(findings), findings
+    assert not (tmp_path / "new").exists()
+
+
 def test_looking_for_the_master_key_makes_none(tmp_path: Path) -> None:
     list(master_key.examine(patient(tmp_path)))
 
@@ -65,7 +72,7 @@ def test_every_part_is_looked_at(used: Patient) -> None:
 def test_a_storage_that_cannot_be_written_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
 
-    (finding,) = storage.examine(patient(tmp_path / "file" / "below"))
+    (finding,) = storage.examine(patient(tmp_path / "file"))
 
     assert finding.verdict is Verdict.WRONG
     assert "writable" in finding.remedy
