@@ -59,9 +59,16 @@ class FairScheduler:
         self._lock = threading.Lock()
         self._wake = {kind: threading.Condition(self._lock) for kind in self._slots}
         self._sleeping = dict.fromkeys(self._slots, 0)
-        self._threads: dict[Work, list[threading.Thread]] = {kind: [] for kind in self._slots}
         self._closed = False
         self._current = _Current()
+        # All at once and here: later one would inherit how far the thread gives way that happened to submit a job.
+        self._threads = [
+            threading.Thread(target=self._work, args=(kind,), name=f"{kind}-{number}", daemon=True)
+            for kind, each in self._slots.items()
+            for number in range(each.most)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def lanes(self, tenant: str, weight: float = 1.0) -> Lanes:
         """The lanes of `tenant`, to be closed when it leaves."""
@@ -116,8 +123,7 @@ class FairScheduler:
             self._closed = True
             for condition in self._wake.values():
                 condition.notify_all()
-            threads = [thread for each in self._threads.values() for thread in each]
-        for thread in threads:
+        for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join()
 
@@ -131,15 +137,7 @@ class FairScheduler:
             if self._sleeping[kind]:
                 self._sleeping[kind] -= 1
                 self._wake[kind].notify()
-            elif len(self._threads[kind]) < self._slots[kind].most:
-                self._hire(kind)
         return done
-
-    def _hire(self, kind: Work) -> None:
-        crew = self._threads[kind]
-        thread = threading.Thread(target=self._work, args=(kind,), name=f"{kind}-{len(crew)}", daemon=True)
-        crew.append(thread)
-        thread.start()
 
     def _work(self, kind: Work) -> None:
         give_way(self._slots[kind].nice)

@@ -173,13 +173,15 @@ def test_threads_that_answer_soon_come_before_those_that_collect_and_these_befor
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
     try:
-        assert lanes.asking.submit(nice).result(WAIT_S) == nice()
         for lane, by in (
             (lanes.collecting, 10),
             (lanes.storing, 10),
             (lanes.patient, 15),
             (lanes.background, 15),
         ):
-            assert lane.submit(nice).result(WAIT_S) == min(19, nice() + by)
+            nested = lanes.collecting.submit(lane.submit, nice).result(WAIT_S)
+            for submitted in (lane.submit(nice), nested):
+                assert submitted.result(WAIT_S) == min(19, nice() + by)
+        assert lanes.patient.submit(lambda: lanes.asking.submit(nice)).result(WAIT_S).result(WAIT_S) == nice()
     finally:
         scheduler.close()
