@@ -23,7 +23,14 @@ from cluster.ports import free_ports
 from cluster.processes import start_ray, started_at, stop
 from cluster.record import ClusterRecord
 from cluster.serve_config import packaged, serve_config
-from cluster.serve_environment import MARKER, haproxy_present, ray_token, serve_environment, token_environment
+from cluster.serve_environment import (
+    MARKER,
+    NODE_CHECKS,
+    haproxy_present,
+    ray_token,
+    serve_environment,
+    token_environment,
+)
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.errors import ConflictError, UnavailableError
 
@@ -148,6 +155,7 @@ def _local(options: UpOptions, known: ClusterRecord | None, say: Say) -> tuple[C
     marker = secrets.token_hex(8)
     haproxy = options.haproxy and haproxy_present()
     environment = {
+        **NODE_CHECKS,
         **os.environ,
         **token_environment(),
         **serve_environment(folder, haproxy=haproxy, throughput=options.throughput),

@@ -21,6 +21,11 @@ WORKER_NICENESS = "RAY_worker_niceness"
 """The variable that says how far Ray's workers give way to Ray itself."""
 
 
+NODE_CHECKS = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "4"}
+"""The head's variables that say how soon a node is given up: one whose processes are gone after 4 s (by Ray's defaults
+15 s, during which actors of its hosts' names cannot be made anew), one that only is slow still after 10 s a check."""
+
+
 def haproxy_present(environment: Mapping[str, str] = os.environ) -> bool:
     """Whether Serve will find an HAProxy to start: one it is told of, its own package's, or the system's."""
     if named := environment.get("RAY_SERVE_HAPROXY_BINARY_PATH"):

@@ -26,6 +26,15 @@ _HIDDEN = "…"
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Unpickled by other code than it was pickled by, as when a new version was installed under a running system.
+
+        Settings that the sender did not know have their defaults, and those that are no more are left out.
+        """
+        fields, given = type(self).model_fields, state["__dict__"]
+        values = {name: given[name] if name in given else field.get_default() for name, field in fields.items()}
+        super().__setstate__({**state, "__dict__": values})
+
 
 class EngineConfig(_Section):
     """`analytics_engine`: how one tenant's engine works."""

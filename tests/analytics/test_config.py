@@ -1,5 +1,7 @@
 """Settings are read in one place, and a wrong one is named with what was probably meant."""
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +129,19 @@ def test_folders_for_another_process_are_absolute(tmp_path: Path, monkeypatch: p
     assert (config.storage.root, config.security.key_file) == (str(tmp_path / "data"), str(tmp_path / "master.key"))
     assert config.anchored() == config
     assert AnalyticsConfig.load({"storage": {"root": "s3://bucket/x"}}, {}).anchored().storage.root == "s3://bucket/x"
+
+
+def test_settings_that_another_version_pickled_have_defaults_for_what_it_did_not_know() -> None:
+    config = AnalyticsConfig.load({"placement": {"idle_seconds": 7}}, {})
+    sent = config.__reduce_ex__(2)
+    older = copy.deepcopy(sent[2])
+    assert isinstance(older, dict)
+    del older["__dict__"]["limits"]  # a section that came later
+    older["__dict__"]["placement"].__dict__.pop("silence_seconds")  # a setting that came later
+    older["__dict__"]["placement"].__dict__["left_over"] = 1  # one that is no more
+    older["__dict__"]["placement"] = pickle.loads(pickle.dumps(older["__dict__"]["placement"]))
+    received = AnalyticsConfig.__new__(AnalyticsConfig)
+    received.__setstate__(older)
+
+    assert received == config
+    assert pickle.loads(pickle.dumps(config)) == config

@@ -47,7 +47,12 @@ class HostResources:
     def open(cls, config: AnalyticsConfig, clock: Clock | None = None) -> Self:
         """Resources as `config` says."""
         time = clock or SystemClock()
-        return cls(config, Backing.open(config, time), time)
+        backing = Backing.open(config, time)
+        try:
+            return cls(config, backing, time)
+        except BaseException:
+            backing.close()  # or else each attempt would leave its connections open
+            raise
 
     def executors(self) -> QueryExecutors:
         """The query engines, imported and started by the first query: a tenant that only collects does without."""
