@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -18,6 +18,13 @@ class Clock(Protocol):
         """Seconds from an arbitrary origin; never goes back."""
         ...
 
+    def steady(self) -> datetime:
+        """The wall time when the clock was made, and what passed since: for ages that outlive the process.
+
+        It does not follow when somebody, or NTP, sets the wall clock, so nothing gets old or young by that.
+        """
+        ...
+
 
 class SystemClock:
     """The machine's own clocks.
@@ -26,8 +33,17 @@ class SystemClock:
     datetime.timezone.utc
     """
 
+    def __init__(self) -> None:
+        self._began = datetime.now(UTC) - timedelta(seconds=time.monotonic())
+
+    def __reduce__(self) -> tuple[type[SystemClock], tuple[()]]:
+        return SystemClock, ()  # another machine's monotonic clock has another origin
+
     def now(self) -> datetime:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def steady(self) -> datetime:
+        return self._began + timedelta(seconds=time.monotonic())

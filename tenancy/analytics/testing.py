@@ -28,7 +28,7 @@ class ManualClock:
     """
 
     def __init__(self, now: datetime = datetime(2025, 1, 1, tzinfo=UTC)) -> None:
-        self._now = now
+        self._now = self._steady = now
         self._monotonic = 0.0
 
     def now(self) -> datetime:
@@ -37,10 +37,22 @@ class ManualClock:
     def monotonic(self) -> float:
         return self._monotonic
 
+    def steady(self) -> datetime:
+        return self._steady
+
     def advance(self, by: timedelta) -> None:
-        """Move both clocks forward by `by`."""
+        """Let so much time pass."""
         self._now += by
+        self._steady += by
         self._monotonic += by.total_seconds()
+
+    def jump(self, by: timedelta) -> None:
+        """Set the wall clock forward, or back: no time passes."""
+        self._now += by
+
+    def restart(self) -> None:
+        """Begin as the clock of a new process does, which knows the wall clock alone."""
+        self._steady = self._now
 
 
 class MemorySink:

@@ -242,7 +242,8 @@ class DataCollector:
             raise UnavailableError(f"dataset {name!r}", "its schema is being changed by many calls at once")
         config = self._config
         future = timedelta(hours=config.max_future_hours)
-        checked = check(found, schema, now, future, config.quality_checks_enabled)
+        # A clock that was set back must not refuse events of right now as being of the future.
+        checked = check(found, schema, max(now, self._clock.steady()), future, config.quality_checks_enabled)
         watermark = max((seen for seen in (sink.watermark, newest) if seen is not None), default=None)
         batch = settle(found, checked, schema, now, watermark, sink.claim, config.max_row_bytes)
         if steps and batch.events.num_rows:

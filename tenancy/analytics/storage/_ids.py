@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from tenancy.analytics.clock import Clock
@@ -30,6 +31,11 @@ class SegmentIds:
             head = self._last_ms << 16 | 0x7 << 12 | secrets.randbits(12)
         # The top bit of the random part stays 0, so that `after` never carries into the variant.
         return str(UUID(int=head << 64 | 0b10 << 62 | secrets.randbits(61)))
+
+
+def made_at(id: str) -> datetime:
+    """When `id` was made, to the millisecond."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=UUID(id).int >> 80)
 
 
 def after(id: str) -> str:

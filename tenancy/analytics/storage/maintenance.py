@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 import pyarrow as pa
 
@@ -78,8 +77,8 @@ class Maintenance:
         self._unsettled: dict[str, _Commit] = {}
         self._logged: WalPosition | None = None
         self._folded: WalPosition | None = None
-        self._waiting_since: datetime | None = None
-        self._frozen_since: datetime | None = None
+        self._waiting_since: float | None = None
+        self._frozen_since: float | None = None
         self.failing = False
         """Whether the last flush failed; then it is left to `TenantStore.maintain` to try again."""
 
@@ -92,7 +91,7 @@ class Maintenance:
     def logged(self, position: WalPosition) -> None:
         self._logged = position
         if self._waiting_since is None:
-            self._waiting_since = self._clock.now()
+            self._waiting_since = self._clock.monotonic()
 
     def full(self) -> bool:
         """Whether the buffer has as many rows as a segment should have, or as many bytes with the answers kept."""
@@ -102,13 +101,15 @@ class Maintenance:
             or sum(part.bytes for part in parts) + self._answers.bytes >= self._config.flush_bytes
         )
 
-    def due(self, now: datetime) -> bool:
+    def due(self, now: float) -> bool:
         """Whether there is something to flush, by rows, bytes or age, or a flush to be finished.
+
+        `now` is of the monotonic clock: a row must not wait a day longer because the wall clock was set back.
 
         What waits is what was logged, rows or none: a batch of duplicates leaves an answer and an object of the log.
         """
         since = self._waiting_since
-        waited = (now - since).total_seconds() if since is not None else 0.0
+        waited = now - since if since is not None else 0.0
         return "flush" in self._unsettled or self.full() or waited >= self._config.flush_age_seconds
 
     def flush(self) -> None:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -21,7 +21,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tenancy.analytics.clock import Clock
 from tenancy.analytics.config import StorageConfig
 from tenancy.analytics.errors import (
     AnalyticsError,
@@ -31,7 +30,7 @@ from tenancy.analytics.errors import (
     StorageFullError,
 )
 from tenancy.analytics.schema import EVENT_TIME, DatasetSchema, quarantine_schema
-from tenancy.analytics.storage._ids import SegmentIds
+from tenancy.analytics.storage._ids import SegmentIds, made_at
 from tenancy.analytics.storage._wal_format import LogBatch
 from tenancy.analytics.storage.answers import Answers
 from tenancy.analytics.storage.append import Append, conform, id_list
@@ -46,6 +45,7 @@ from tenancy.analytics.storage.ownership import Ownership
 from tenancy.analytics.storage.patience import patiently
 from tenancy.analytics.storage.recovery import unseen
 from tenancy.analytics.storage.snapshot import Snapshot
+from tenancy.analytics.storage.storage_clock import StorageClock
 from tenancy.analytics.storage.wal import WriteAheadLog
 
 UNFLUSHED_LIMIT = 4
@@ -83,7 +83,7 @@ class DatasetStore:
         fs: EncryptedFileSystem,
         config: StorageConfig,
         window: timedelta,
-        clock: Clock,
+        clock: StorageClock,
         executor: Executor,
         background: Executor,
         owner: Ownership,
@@ -103,12 +103,15 @@ class DatasetStore:
         """The newest event time seen."""
         self._commit = GroupCommit(self._write, self._undo, executor, config.wal_linger_ms / 1000)
         folder = f"{root}/{schema.name}"
-        self._ids = DedupIndex(
-            fs, window, clock, catalog.dedup_runs(schema.name, clock.now() - window), self._commit.drive
-        )
+        newest = max((s.id for live in (self._live, self._refused) for s in live.segments), default="")
+        if newest:
+            clock.not_before(made_at(newest))
+        runs = catalog.dedup_runs(schema.name, clock.now() - window)
+        for run in runs:
+            clock.not_before(run.max_ingest)
+        self._ids = DedupIndex(fs, window, clock, runs, self._commit.drive)
         self._answers = Answers(self._answered)
         self._log = WriteAheadLog(fs, f"{folder}/wal", owner.epoch)
-        newest = max((s.id for live in (self._live, self._refused) for s in live.segments), default="")
         self._maintenance = Maintenance(
             fs,
             catalog,
@@ -249,7 +252,10 @@ class DatasetStore:
             failed: Future[None] = Future()
             failed.set_exception(error)
             return failed
-        batch = _Batch(events, quarantined, ids, self._ids.digests(ids), self._clock.now(), answer)
+        # One time for ids and answer, and not the caller's: his is of the wall clock.
+        now = self._clock.now()
+        answer = replace(answer, created_at=now) if answer is not None else None
+        batch = _Batch(events, quarantined, ids, self._ids.digests(ids), now, answer)
         size = events.nbytes + (quarantined.nbytes if quarantined is not None else 0)
         return self._commit.submit(batch, batch.rows, size)
 
@@ -274,8 +280,11 @@ class DatasetStore:
         """Merge small segments; returns how many were merged."""
         return self._maintenance.compact()
 
-    def due(self, now: datetime) -> bool:
-        """Whether the buffer has enough rows or bytes, or a row that waited long enough, to be flushed."""
+    def due(self, now: float) -> bool:
+        """Whether the buffer has enough rows or bytes, or a row that waited long enough, to be flushed.
+
+        `now` is what the clock's `monotonic` says.
+        """
         return self._maintenance.due(now)
 
     def expire(self, before: datetime) -> None:
@@ -305,6 +314,7 @@ class DatasetStore:
         replayed = False
         for position, found in self._log.replay(folded):
             for part in found.parts():
+                self._clock.not_before(part[0].at)
                 kept = unseen(part, self._ids, self._answers)
                 if kept is not None:
                     batch, events, quarantined = kept
@@ -313,7 +323,7 @@ class DatasetStore:
             with self._lock:
                 self._maintenance.logged = position
             replayed = True
-            if self.due(self._clock.now()):
+            if self.due(self._clock.monotonic()):
                 self._flush_recovered()
         if replayed:
             with self._lock:

@@ -23,6 +23,7 @@ from tenancy.analytics.storage.catalog import TenantCatalog
 from tenancy.analytics.storage.filesystem import EncryptedFileSystem
 from tenancy.analytics.storage.ownership import Ownership
 from tenancy.analytics.storage.snapshot import Snapshot
+from tenancy.analytics.storage.storage_clock import StorageClock
 from tenancy.analytics.storage.store import DatasetStore
 from tenancy.analytics.types import MADE_KEY_LIFE, QUARANTINE_SUFFIX, dataset_name
 
@@ -60,7 +61,7 @@ class TenantStore:
     ) -> None:
         self.tenant = tenant
         self._catalog, self._fs, self._config = catalog, fs, config
-        self._window, self._clock = collection_window, clock
+        self._window, self._clock, self._time = collection_window, clock, StorageClock(clock)
         self._executor, self._background = executor, background
         self._owner = Ownership(catalog, epoch, clock.monotonic)
         self._stores: dict[str, DatasetStore] = {}
@@ -189,7 +190,7 @@ class TenantStore:
         """Whether `maintain` has something to do. Looks at what is in memory only, so it may be asked all the time."""
         if self._clock.monotonic() >= self._housekeeping_at or self._segments() != self._seen:
             return True
-        now = self._clock.now()
+        now = self._clock.monotonic()
         return any(store.due(now) for store in list(self._stores.values()))
 
     def maintain(self, *, compacting: bool = True) -> None:
@@ -205,7 +206,7 @@ class TenantStore:
             errors: list[Exception] = []
             for store in list(self._stores.values()):
                 try:
-                    if store.due(self._clock.now()):
+                    if store.due(self._clock.monotonic()):
                         store.flush()
                     if compacting:
                         store.compact()
@@ -244,7 +245,7 @@ class TenantStore:
             self._fs,
             self._config,
             self._window,
-            self._clock,
+            self._time,
             self._executor,
             self._background,
             self._owner,
@@ -261,7 +262,7 @@ class TenantStore:
         return store
 
     def _expire(self) -> None:
-        now = self._clock.now()
+        now = self._time.now()
         before = now - self._window
         self._owner.assume()
         for store in list(self._stores.values()):
@@ -270,7 +271,7 @@ class TenantStore:
 
     def _delete_dead(self) -> None:
         """Also after a crash: the list is in the catalog, written by the commit that made the files dead."""
-        before = self._clock.now() - timedelta(seconds=self._config.dead_file_seconds)
+        before = self._clock.steady() - timedelta(seconds=self._config.dead_file_seconds)
         dead = [url for url in self._catalog.dead_segments(before) if not self._needed(url)]
         if not dead:
             return

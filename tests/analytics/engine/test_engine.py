@@ -317,3 +317,22 @@ async def test_a_closed_engine_left_nothing_in_the_log(opened: Open) -> None:
     answer = await opened().query(COUNT)
 
     assert (answer.data, answer.stats.segments_total) == ([{"count": 1}], 1)
+
+
+@pytest.mark.parametrize("days", [-2, 2])
+async def test_a_clock_that_is_set_while_events_come_neither_refuses_nor_repeats_any(
+    opened: Open, clock: ManualClock, days: int
+) -> None:
+    engine = opened()
+    rows = [{"event_id": "a", "event_time": clock.now().isoformat()}]
+    first = await engine.collect("user_interactions", Payload.of(rows), idempotency_key="call")
+    await engine.flush()
+    clock.jump(timedelta(days=days))
+
+    assert await engine.collect("user_interactions", Payload.of(rows), idempotency_key="call") == first
+    assert (await engine.collect("user_interactions", Payload.of(rows))).counts()["duplicate"] == 1
+    now = clock.steady().isoformat()
+    after = await engine.collect("user_interactions", Payload.of([{"event_id": "b", "event_time": now}]))
+
+    assert after.counts()["accepted"] == 1
+    assert await count(engine) == 2

@@ -289,7 +289,7 @@ class TenantCatalog:
             scoped.delete(idempotency_keys, dataset == row.name, *old)
 
     def _bury(self, scoped: Scoped, urls: Iterable[str]) -> None:
-        now = self._now()
+        now = _rows.micros(self._clock.steady())
         scoped.insert(dead_files, ({"url": url, "removed_at": now} for url in urls), existing="keep")
 
     def _newest_model(self) -> Any:
