@@ -139,7 +139,9 @@ def test_whatever_is_done_to_the_clock_nothing_is_forgotten_within_the_window(
 @JUMPS
 def test_rows_are_flushed_at_their_age(place: Any, jump: timedelta) -> None:
     owner = place.take_over(flush_age_seconds=60)
-    store_one(place, owner.create(place.schema), "a")
+    store = owner.create(place.schema)
+    owner.maintain()
+    store_one(place, store, "a")
     place.clock.jump(jump)
     assert not owner.due()
     place.clock.advance(timedelta(seconds=60))
