@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ray import ObjectRef
 
@@ -23,6 +23,10 @@ from tenancy.analytics.errors import CatalogUnavailableError, StaleOwnerError, U
 from tenancy.analytics.query import QueryResult
 from tenancy.analytics.schema import DatasetSchema
 from tenancy.analytics.types import DataSourceType, Receipts, made_key
+
+if TYPE_CHECKING:
+    from tenancy.analytics.query.parts import PartOfAnswer
+    from tenancy.analytics.query.plan import Plan
 
 T = TypeVar("T")
 
@@ -91,6 +95,14 @@ class ShardHandle:
     async def query(self, request: Mapping[str, Any], union: Union = ALONE) -> QueryResult:
         """The answer to `request`, over everything acknowledged so far here and what other shards share."""
         return await self._ask(lambda host: host.query.remote(self.tenant, request, union), self._query_s)
+
+    async def part(self, plan: Plan, layout: int) -> PartOfAnswer | None:
+        """What this shard has to give to the answer of a plan that the first shard made."""
+        return await self._ask(lambda host: host.part.remote(self.tenant, plan, layout), self._query_s)
+
+    async def whole(self, request: Mapping[str, Any], plan: Plan, parts: Sequence[PartOfAnswer]) -> QueryResult:
+        """The answer to `request` from what all shards gave."""
+        return await self._ask(lambda host: host.whole.remote(self.tenant, request, plan, parts), self._query_s)
 
     async def explain(self, request: Mapping[str, Any], union: Union = ALONE) -> str:
         """The plan of `request` as text; it is not executed."""

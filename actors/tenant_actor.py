@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import ray
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tenancy.analytics.engine.limits import Standing
     from tenancy.analytics.engine.sharding.shard import PartAnswer, ShardCall, Union
     from tenancy.analytics.query import QueryResult
+    from tenancy.analytics.query.parts import PartOfAnswer
+    from tenancy.analytics.query.plan import Plan
     from tenancy.analytics.schema import DatasetSchema
     from tenancy.analytics.types import DataSourceType, Receipts
 
@@ -87,6 +89,16 @@ class TenantServant:
     @ray.method(concurrency_group="query")
     async def query(self, tenant: str, request: Mapping[str, Any], union: Union) -> QueryResult:
         return await self._host.query(tenant, request, union)
+
+    @ray.method(concurrency_group="query")
+    async def part(self, tenant: str, plan: Plan, layout: int) -> PartOfAnswer | None:
+        return await self._host.part(tenant, plan, layout)
+
+    @ray.method(concurrency_group="query")
+    async def whole(
+        self, tenant: str, request: Mapping[str, Any], plan: Plan, parts: Sequence[PartOfAnswer]
+    ) -> QueryResult:
+        return await self._host.whole(tenant, request, plan, parts)
 
     @ray.method(concurrency_group="query")
     async def explain(self, tenant: str, request: Mapping[str, Any], union: Union) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from actors.placement import HostCondition, HostSight, TenantSight
 from actors.seat import Presence, Seat
@@ -25,6 +25,10 @@ from tenancy.analytics.errors import StaleOwnerError, UnavailableError
 from tenancy.analytics.query import QueryResult
 from tenancy.analytics.schema import DatasetSchema
 from tenancy.analytics.types import DataSourceType, Receipts
+
+if TYPE_CHECKING:
+    from tenancy.analytics.query.parts import PartOfAnswer
+    from tenancy.analytics.query.plan import Plan
 
 T = TypeVar("T")
 
@@ -130,6 +134,16 @@ class TenantHost:
     async def query(self, tenant: str, request: Mapping[str, Any], union: Union = ALONE) -> QueryResult:
         with self._serving(tenant) as engine:
             return await engine.query(request, union)
+
+    async def part(self, tenant: str, plan: Plan, layout: int) -> PartOfAnswer | None:
+        with self._serving(tenant) as engine:
+            return await engine.part(plan, layout)
+
+    async def whole(
+        self, tenant: str, request: Mapping[str, Any], plan: Plan, parts: Sequence[PartOfAnswer]
+    ) -> QueryResult:
+        with self._serving(tenant) as engine:
+            return await engine.whole(request, plan, parts)
 
     async def explain(self, tenant: str, request: Mapping[str, Any], union: Union = ALONE) -> str:
         with self._serving(tenant) as engine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -41,6 +41,7 @@ from tenancy.analytics.errors import (
     QueryMemoryError,
     QueryTimeoutError,
     StaleOwnerError,
+    UnknownNameError,
 )
 from tenancy.analytics.query import QueryRequest, QueryResult, SemanticModel
 from tenancy.analytics.schema import DatasetSchema
@@ -58,6 +59,8 @@ from tenancy.analytics.types import (
 
 if TYPE_CHECKING:
     from tenancy.analytics.query import PreparedQuery, QueryProcessor
+    from tenancy.analytics.query.parts import PartOfAnswer
+    from tenancy.analytics.query.plan import Plan
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,6 +69,8 @@ _LINGER = {"real_time": 0.0, "hybrid": 1.0, "batch": 10.0}
 _MAINTENANCE_S = 1.0
 _QUICK_S = 0.03
 """A query that is predicted to take no longer is answered at once, on one thread."""
+_SMALL_ROWS = 200_000
+"""A part over no more rows than this is executed at once."""
 _OVERRUN_S = 0.15
 """One that takes longer after all is handed over to those that take long."""
 
@@ -266,6 +271,27 @@ class AnalyticsEngine:
             result = answer if isinstance(answer, QueryResult) else await self._patiently(answer)
             self._accounts.scanned(result.stats.bytes_scanned)
         return result
+
+    async def part(self, plan: Plan, layout: int) -> PartOfAnswer | None:
+        """What this shard has to give to the answer of a plan that the first shard made; None where it has nothing."""
+        self.shard.expect(layout)
+        with self._accounts.querying():
+            try:
+                rows = await self._run(self._lanes.asking, self._rows_of, plan.scan.dataset)
+            except UnknownNameError:
+                return None
+            small = rows <= _SMALL_ROWS
+            lane = self._lanes.asking if small else self._lanes.patient
+            found = await self._run(lane, self._part, plan, small)
+            self._accounts.scanned(found.bytes_scanned)
+        return found
+
+    async def whole(self, request: Mapping[str, Any], plan: Plan, parts: Sequence[PartOfAnswer]) -> QueryResult:
+        """The answer to `request` from what all shards gave."""
+        small = sum(part.table.num_rows for part in parts) <= _SMALL_ROWS
+        return await self._run(
+            self._lanes.asking if small else self._lanes.patient, self._whole, request, plan, parts, small
+        )
 
     async def explain(self, request: QueryRequest | Mapping[str, Any], union: Union = ALONE) -> str:
         """The plan of `request` as text; it is not executed."""
@@ -550,6 +576,19 @@ class AnalyticsEngine:
             # at worst as old as the grace. Writes pass the fence, or wait for it.
             if not self._store.owned_within(self._resources.config.storage.catalog_grace_seconds):
                 raise
+
+    def _rows_of(self, dataset: str) -> int:
+        self._check_owner()
+        with self._queried.snapshot(dataset) as snapshot:
+            return snapshot.rows
+
+    def _part(self, plan: Plan, small: bool) -> PartOfAnswer:
+        executors = self._resources.executors()
+        return self._processor.part(plan, executors.quick if small else executors.patient)
+
+    def _whole(self, request: Mapping[str, Any], plan: Plan, parts: Sequence[PartOfAnswer], small: bool) -> QueryResult:
+        executors = self._resources.executors()
+        return self._processor.whole(request, plan, parts, executors.quick if small else executors.patient)
 
     def _explain(self, request: QueryRequest | Mapping[str, Any], union: Union) -> str:
         self._check_owner()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tenancy.analytics.clock import Clock
-from tenancy.analytics.query import cursor, gaps
+from tenancy.analytics.query import cursor, gaps, parts
 from tenancy.analytics.query._scan_sql import BUFFER, LATEST, columns_read
 from tenancy.analytics.query.binding import bind, dataset_of
 from tenancy.analytics.query.cost import CostBook, expected_s
@@ -26,7 +26,7 @@ from tenancy.analytics.query.plan import Bucket, Group, Kind, Plan
 from tenancy.analytics.query.requests import QueryRequest, TimeseriesQuery, parse_request
 from tenancy.analytics.query.result import QueryResult, QueryStats, ResultField
 from tenancy.analytics.query.rules import optimise
-from tenancy.analytics.query.sql import lookup, statement
+from tenancy.analytics.query.sql import cut, lookup, statement
 from tenancy.analytics.query.time_range import Interval
 from tenancy.analytics.schema import EVENT_TIME, DatasetSchema
 from tenancy.analytics.storage.snapshot import Snapshot
@@ -113,11 +113,6 @@ class QueryProcessor:
         finally:
             prepared.close()
 
-    def dataset(self, request: QueryRequest | Mapping[str, Any]) -> str:
-        """The dataset that `request` is about."""
-        schema, _, _ = self._asked_of(parse_request(request))
-        return schema.name
-
     def prepare(
         self,
         request: QueryRequest | Mapping[str, Any],
@@ -173,6 +168,53 @@ class QueryProcessor:
             total_ms=(time.perf_counter() - prepared.started) * 1e3,
         )
         return QueryResult(rows, _schema(prepared.asked, plan), stats, sql, next_cursor)
+
+    def parted(self, request: QueryRequest | Mapping[str, Any]) -> tuple[str, Plan | None]:
+        """The dataset `request` is about, and the plan that each shard has a part of; None where it has to be whole."""
+        plan = self.plan(request)
+        gaps.check(plan)
+        return plan.scan.dataset, plan if parts.can_be_parted(plan) else None
+
+    def part(self, plan: Plan, executor: DuckDBExecutor | None = None) -> parts.PartOfAnswer:
+        """What this tenant's store has to give to the answer of a plan made elsewhere. Raises as `run` does."""
+        running = executor or self._executor
+        with self._source.snapshot(plan.scan.dataset) as snapshot:
+            held = replace(plan.scan, segments=snapshot.segments, buffer_rows=snapshot.buffer.num_rows)
+            bounds = _bounds(replace(plan, scan=held), snapshot)
+            return parts.run_part(plan, snapshot, bounds, running, running.performance.query_timeout_seconds)
+
+    def whole(
+        self,
+        request: QueryRequest | Mapping[str, Any],
+        plan: Plan,
+        found: Sequence[parts.PartOfAnswer],
+        executor: DuckDBExecutor | None = None,
+    ) -> QueryResult:
+        """The answer to `request` from the parts of all shards."""
+        running = executor or self._executor
+        started = time.perf_counter()
+        until = started + running.performance.query_timeout_seconds
+        reading = gaps.unfilled(plan) if plan.fill else plan
+        sql = cut(reading, parts.whole(reading), Interval()).sql(dialect="duckdb", copy=False)
+        tables = {parts.PARTS: parts.together(found)}
+        table = running.run_text(sql, tables, timeout_s=until - started, files=())
+        if plan.fill:
+            table, filling = self._filled(plan, table, until, running)
+            sql = f"{sql};\n{filling}"
+        executed = time.perf_counter()
+        rows, next_cursor, truncated = _finished(plan, table)
+        stats = QueryStats(
+            rows_scanned=sum(each.rows_scanned for each in found),
+            bytes_scanned=sum(each.bytes_scanned for each in found),
+            segments_total=sum(each.segments_total for each in found),
+            segments_pruned=sum(each.segments_pruned for each in found),
+            rows_returned=rows.num_rows,
+            truncated=truncated,
+            plan_ms=0.0,
+            execute_ms=(executed - started) * 1e3,
+            total_ms=(time.perf_counter() - started) * 1e3,
+        )
+        return QueryResult(rows, _schema(parse_request(request), plan), stats, sql, next_cursor)
 
     def explain(self, request: QueryRequest | Mapping[str, Any], source: SnapshotSource | None = None) -> str:
         """The plan of `request` as text; it is not executed."""

@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from tenancy.analytics.collection import DataCollector
 from tenancy.analytics.errors import ConflictError, StaleLayoutError, UnavailableError, UnknownNameError
-from tenancy.analytics.query import QueryRequest
 from tenancy.analytics.schema import DatasetSchema, FieldSpec
 from tenancy.analytics.storage.catalog import Catalog, IdempotencyRecord, ShardLayout
 from tenancy.analytics.storage.snapshot import Segment, Snapshot
@@ -26,6 +25,7 @@ from tenancy.analytics.types import DatasetKind, Receipts, shard_of
 
 if TYPE_CHECKING:
     from tenancy.analytics.query import QueryProcessor
+    from tenancy.analytics.query.plan import Plan
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -53,6 +53,15 @@ class Union:
 
     layout: int
     parts: Mapping[str, tuple[SharedSnapshot, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """The dataset that a query is about, and the plan that each shard executes a part of."""
+
+    dataset: str
+    plan: Plan | None
+    """None where the query has to be executed once, over the rows of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +163,9 @@ class Shard:
         except UnknownNameError:
             return None
 
-    def dataset_of(self, request: QueryRequest | Mapping[str, Any]) -> str:
-        """The dataset that a query is about."""
-        return self._processor().dataset(request)
+    def parted(self, request: Mapping[str, Any]) -> Parted:
+        """How a query is answered over all shards."""
+        return Parted(*self._processor().parted(request))
 
 
 class ShardCall(Protocol[T_co]):
@@ -270,13 +279,13 @@ class Watermark:
 
 @dataclass(frozen=True, slots=True)
 class Queried:
-    """Which dataset a query is about."""
+    """Which dataset a query is about, and whether each shard can have a part in the answer."""
 
     request: Mapping[str, Any]
     layout: int
 
-    def __call__(self, shard: Shard) -> str:
-        return shard.dataset_of(self.request)
+    def __call__(self, shard: Shard) -> Parted:
+        return shard.parted(self.request)
 
 
 def united(snapshot: Snapshot, parts: tuple[SharedSnapshot, ...]) -> Snapshot:

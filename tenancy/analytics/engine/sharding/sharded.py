@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from tenancy.analytics.engine.sharding.shard import (
     Follow,
     Grow,
     PartAnswer,
+    Parted,
     Queried,
     Recall,
     SchemaOf,
@@ -51,6 +52,10 @@ from tenancy.analytics.schema import DatasetSchema
 from tenancy.analytics.storage.catalog import ShardLayout
 from tenancy.analytics.types import DatasetKind, DataSourceType, Receipts, dataset_name, quarantine_of
 
+if TYPE_CHECKING:
+    from tenancy.analytics.query.parts import PartOfAnswer
+    from tenancy.analytics.query.plan import Plan
+
 T = TypeVar("T")
 
 
@@ -64,6 +69,10 @@ class Member(Protocol):
     async def ask_shard(self, call: ShardCall[T]) -> T: ...
 
     async def query(self, request: Mapping[str, Any], union: Union = ...) -> QueryResult: ...
+
+    async def part(self, plan: Plan, layout: int) -> PartOfAnswer | None: ...
+
+    async def whole(self, request: Mapping[str, Any], plan: Plan, parts: Sequence[PartOfAnswer]) -> QueryResult: ...
 
     async def explain(self, request: Mapping[str, Any], union: Union = ...) -> str: ...
 
@@ -131,11 +140,17 @@ class ShardedTenant:
 
     async def query(self, request: Mapping[str, Any]) -> QueryResult:
         """The answer to `request`, over everything acknowledged so far on every shard."""
-        return await self._members[0].query(request, await self._united(request))
+        parted = await self._parted(request)
+        plan = parted.plan
+        if plan is None:
+            return await self._members[0].query(request, await self._union(parted.dataset))
+        parts = await self._all(lambda member: member.part(plan, self.layout.version))
+        return await self._members[0].whole(request, plan, [part for part in parts if part is not None])
 
     async def explain(self, request: Mapping[str, Any]) -> str:
         """The plan of `request` as text; it is not executed."""
-        return await self._members[0].explain(request, await self._united(request))
+        parted = await self._parted(request)
+        return await self._members[0].explain(request, await self._union(parted.dataset))
 
     async def datasets(self) -> list[DatasetInfo]:
         """Every dataset but the quarantines, in order of name."""
@@ -320,11 +335,8 @@ class ShardedTenant:
         if newest is not None and (known is None or newest > known):
             self._watermarks[dataset] = newest
 
-    async def _united(self, request: Mapping[str, Any]) -> Union:
-        named = request.get("dataset") if isinstance(request, Mapping) else None
-        if isinstance(named, str):
-            return await self._union(named)
-        return await self._union(await self._members[0].ask_shard(Queried(request, self.layout.version)))
+    async def _parted(self, request: Mapping[str, Any]) -> Parted:
+        return await self._members[0].ask_shard(Queried(request, self.layout.version))
 
     async def _union(self, dataset: str) -> Union:
         share = Share(dataset, self.layout.version)

@@ -119,7 +119,7 @@ class LinesBody:
         shapes = {tuple(row) for row in self._parsed if row is not None}
         if not all(known.issuperset(shape) for shape in shapes):
             return True
-        return any(type(value) is dict for row in self._parsed if row for value in row.values())
+        return any(text.count(b"{") > 1 for text in self.lines.texts)  # perhaps an object within
 
     def _numbers(self, rows: Rows) -> bytes:
         numbers = self.lines.numbers

@@ -70,6 +70,14 @@ QUERIES: tuple[dict[str, Any], ...] = (
     {"type": "aggregation", "metrics": ["count", "distinct_user_id"]},
     {"type": "aggregation", "metrics": ["count"], "dimensions": ["user_id"]},
     {"type": "timeseries", "metrics": ["count", "distinct_user_id"], "grain": "day", "fill": "zero"},
+    {
+        "type": "aggregation",
+        "metrics": ["count"],
+        "dimensions": ["user_id"],
+        "limit": 2,
+        "order": ["-count", "user_id"],
+    },
+    {"type": "timeseries", "metrics": ["count"], "grain": "day", "dimensions": ["user_id"], "fill": "zero"},
     {"type": "topk", "metric": "count", "dimension": "user_id", "k": 50},
 )
 

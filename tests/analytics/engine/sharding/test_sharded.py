@@ -11,6 +11,7 @@ import pytest
 from tenancy.analytics.collection import Payload
 from tenancy.analytics.collection.payload import Media
 from tenancy.analytics.engine import AnalyticsEngine
+from tenancy.analytics.engine.sharding.shard import Queried
 from tenancy.analytics.engine.sharding.sharded import ShardedTenant
 from tenancy.analytics.engine.sharding.split import shard_by
 from tenancy.analytics.errors import (
@@ -284,3 +285,49 @@ async def test_rows_may_be_spread_by_another_field(cluster: Cluster) -> None:
     filled = [engine.status().buffered_bytes > 0 for engine in cluster.engines.values()]
     assert sorted(filled) == [False, True]
     assert json.loads(json.dumps(await cluster.count())) == 20
+
+
+PARTED: tuple[dict[str, Any], ...] = (
+    {"metrics": ["count", "sum_n", "avg_n", "min_n", "max_n", "sum_f", "play_count"]},
+    {"metrics": ["sum_n", "max_user_id"], "dimensions": ["country", "big"], "order": ["-sum_n"], "limit": 3},
+    {"metrics": ["count"], "dimensions": ["country"], "filters": [{"field": "n", "op": "gt", "value": 40}]},
+    {"metrics": ["count", "avg_f"], "dimensions": ["country"], "having": [{"field": "count", "op": "ge", "value": 20}]},
+    {"metrics": ["sum_n"], "filters": [{"field": "n", "op": "gt", "value": 1000}]},
+    {"type": "timeseries", "metrics": ["count", "sum_n"], "grain": "hour", "dimensions": ["big"], "fill": "zero"},
+    {"type": "topk", "metric": "sum_n", "dimension": "country", "k": 2},
+)
+
+
+async def test_an_answer_made_of_parts_is_the_answer_over_all_rows(cluster: Cluster) -> None:
+    rows = [
+        {
+            "user_id": f"u{n}",
+            "action": "play_song",
+            "n": n - 7,
+            "f": n / 4,
+            "big": n > 50 if n % 3 else None,
+            "country": ("DE", "US", None)[n % 3],
+            "timestamp": f"2025-07-14T{n % 5:02d}:30:00Z",
+        }
+        for n in range(100)
+    ]
+    await cluster.collect(rows[:30], "a")
+    await cluster.reshard(3)
+    await cluster.collect(rows[30:70], "b")
+    await cluster.tenant().flush()
+    await cluster.collect(rows[70:], "c")
+    whole = cluster.tenant()
+    for request in ({"type": "aggregation", **each} for each in PARTED):
+        parted = await cluster.engines["big"].ask_shard(Queried(request, whole.layout.version))
+        assert parted.plan is not None
+        found = await whole.query(request)
+        expected = await cluster.engines["big"].query(request, await whole._union(EVENTS))
+        assert (found.data, found.schema) == (expected.data, expected.schema)
+        assert found.table.schema == expected.table.schema
+        assert (found.stats.rows_scanned, found.stats.truncated) == (
+            expected.stats.rows_scanned,
+            expected.stats.truncated,
+        )
+    sums = {"type": "aggregation", "metrics": ["sum_huge", "min_huge"]}
+    await cluster.collect([{"user_id": f"u{n}", "huge": 2**62 if n % 2 else -(2**62)} for n in range(8)], "huge")
+    assert (await whole.query(sums)).data == [{"sum_huge": 0, "min_huge": -(2**62)}]
