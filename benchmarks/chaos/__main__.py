@@ -44,6 +44,7 @@ async def once(arguments: argparse.Namespace, seed: int) -> tuple[Measurement, .
         seconds=60.0 * arguments.minutes,
         rate=arguments.rate,
         rows=10,
+        connections=256,  # one host that hangs must not hold up the client for the others
         seed=seed,
     )
     harms = sorted(KILLS) if arguments.kills_only else None
