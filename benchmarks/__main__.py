@@ -12,7 +12,17 @@ from rich.table import Table
 
 from benchmarks.report import RESULTS
 
-ALL = ("ingest_host", "ingest_http", "scan", "overhead", "fairness", "shards", "memory", "placement_sim")
+ALL = (
+    "ingest_host",
+    "ingest_http",
+    "scan",
+    "overhead",
+    "fairness",
+    "shards",
+    "memory",
+    "tenants_memory",
+    "placement_sim",
+)
 
 
 def shown(value: float) -> str:
