@@ -6,21 +6,21 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from tenancy.analytics.collection import DataCollector, Payload
 from tenancy.analytics.collection.portion import Portion
 from tenancy.analytics.collection.sink import EventSink
 from tenancy.analytics.config import StorageConfig
+from tenancy.analytics.engine.asking import Asking
+from tenancy.analytics.engine.collecting import Collecting
 from tenancy.analytics.engine.host_resources import HostResources
 from tenancy.analytics.engine.info import DatasetInfo, EngineStatus
 from tenancy.analytics.engine.limits import Accounts, Standing, TenantLimits
 from tenancy.analytics.engine.memory import Holding, leaning
-from tenancy.analytics.engine.pieces import merged, piece_key
-from tenancy.analytics.engine.quarantines import Quarantines, page_request
+from tenancy.analytics.engine.quarantines import Quarantines
 from tenancy.analytics.engine.scheduling import Lanes
 from tenancy.analytics.engine.sharding.shard import (
     ALONE,
@@ -31,17 +31,12 @@ from tenancy.analytics.engine.sharding.shard import (
     Union,
     expect_plain,
 )
-from tenancy.analytics.engine.source import QueriedStore, UnitedStore
+from tenancy.analytics.engine.source import QueriedStore
 from tenancy.analytics.engine.stored_rows import StoredRows
 from tenancy.analytics.engine.tenant_config import TenantConfig
 from tenancy.analytics.errors import (
-    BackpressureError,
     CatalogUnavailableError,
-    MemoryPressureError,
-    QueryMemoryError,
-    QueryTimeoutError,
     StaleOwnerError,
-    UnknownNameError,
 )
 from tenancy.analytics.query import QueryRequest, QueryResult, SemanticModel
 from tenancy.analytics.schema import DatasetSchema
@@ -58,7 +53,6 @@ from tenancy.analytics.types import (
 )
 
 if TYPE_CHECKING:
-    from tenancy.analytics.query import PreparedQuery, QueryProcessor
     from tenancy.analytics.query.parts import PartOfAnswer
     from tenancy.analytics.query.plan import Plan
 
@@ -67,12 +61,6 @@ T = TypeVar("T")
 
 _LINGER = {"real_time": 0.0, "hybrid": 1.0, "batch": 10.0}
 _MAINTENANCE_S = 1.0
-_QUICK_S = 0.03
-"""A query that is predicted to take no longer is answered at once, on one thread."""
-_SMALL_ROWS = 200_000
-"""A part over no more rows than this is executed at once."""
-_OVERRUN_S = 0.15
-"""One that takes longer after all is handed over to those that take long."""
 
 _log = logging.getLogger(__name__)
 
@@ -130,11 +118,13 @@ class AnalyticsEngine:
             recent=stored.recent,
             create=store.create if shard_of(tenant)[1] == 0 else None,
         )
+        self._collecting = Collecting(tenant, self._collector, resources, lanes.collecting)
+        self._asking = Asking(tenant, self._queried, lambda: self._model, self._check_owner, resources, lanes)
         catalog = resources.backing.catalog
-        self.shard = Shard(tenant, catalog, store, lambda: self._collector, lambda: self._processor, self._dataset)
-        self._quarantines = Quarantines(
-            stored, self._collector, lambda: self._processor, config.analytics_engine.batch_size
+        self.shard = Shard(
+            tenant, catalog, store, lambda: self._collector, lambda: self._asking.processor, self._dataset
         )
+        self._quarantines = Quarantines(stored, self._collector, config.analytics_engine.batch_size)
 
     @classmethod
     def open(cls, tenant: str, resources: HostResources, host: str = "") -> AnalyticsEngine:
@@ -192,16 +182,6 @@ class AnalyticsEngine:
         """Under which this engine owns its tenant."""
         return self._store.epoch
 
-    @cached_property
-    def _processor(self) -> QueryProcessor:
-        from tenancy.analytics.query.dimensions import DEFAULT_BYTES
-        from tenancy.analytics.query.processor import QueryProcessor  # with the first query, and not before
-
-        resources = self._resources
-        patient = resources.executors().patient
-        caches = min(DEFAULT_BYTES, resources.memory.budget.caches)
-        return QueryProcessor(self.tenant, self._queried, patient, lambda: self._model, resources.clock, caches)
-
     async def collect(
         self,
         dataset: str,
@@ -222,7 +202,7 @@ class AnalyticsEngine:
         """
         self.shard.expect(0)
         with self._accounts.collecting(lambda: payload.rows_at_most, payload.nbytes) as ticket:
-            receipts = await self._collect_whole(dataset, payload, source, idempotency_key)
+            receipts = await self._collecting.whole(dataset, payload, source, idempotency_key)
             ticket.rows = 0 if receipts.replayed else receipts.rows
         return receipts
 
@@ -234,7 +214,7 @@ class AnalyticsEngine:
         with self._accounts.collecting(lambda: payload.rows_at_most, payload.nbytes) as ticket:
             if self.shard.behind(dataset, portion.schema_version):
                 await self._run(self._lanes.storing, self.shard.follow, dataset, portion.schema_version)
-            receipts = await self._collect(dataset, payload, source, idempotency_key, portion)
+            receipts = await self._collecting.batch(dataset, payload, source, idempotency_key, portion)
             ticket.rows = 0 if receipts.replayed else receipts.rows
         return PartAnswer(receipts, self.shard.watermark(dataset))
 
@@ -248,17 +228,6 @@ class AnalyticsEngine:
 
         return await self._run(self._lanes.asking, work)
 
-    async def _collect_whole(
-        self, dataset: str, payload: Payload, source: DataSourceType, idempotency_key: str | None
-    ) -> Receipts:
-        pieces = list(payload.slices(self._resources.config.analytics_engine.batch_size))
-        if len(pieces) == 1:
-            return await self._collect(dataset, payload, source, idempotency_key)
-        parts = [await self._collect(dataset, pieces[0], source, piece_key(idempotency_key, 0))]
-        for index, piece in enumerate(pieces[1:], start=1):
-            parts.append(await self._collect_patiently(dataset, piece, source, piece_key(idempotency_key, index)))
-        return merged(parts)
-
     async def query(self, request: QueryRequest | Mapping[str, Any], union: Union = ALONE) -> QueryResult:
         """The answer to `request`; see `QueryProcessor.run`.
 
@@ -267,8 +236,7 @@ class AnalyticsEngine:
         """
         self.shard.expect(union.layout)
         with self._querying():
-            answer = await self._run(self._lanes.asking, self._ask, request, union)
-            result = answer if isinstance(answer, QueryResult) else await self._patiently(answer)
+            result = await self._asking.answer(request, union)
             self._accounts.scanned(result.stats.bytes_scanned)
         return result
 
@@ -276,28 +244,19 @@ class AnalyticsEngine:
         """What this shard has to give to the answer of a plan that the first shard made; None where it has nothing."""
         self.shard.expect(layout)
         with self._accounts.querying():
-            try:
-                rows = await self._run(self._lanes.asking, self._rows_of, plan.scan.dataset)
-            except UnknownNameError:
-                return None
-            small = rows <= _SMALL_ROWS
-            lane = self._lanes.asking if small else self._lanes.patient
-            found = await self._run(lane, self._part, plan, small)
-            self._accounts.scanned(found.bytes_scanned)
+            found = await self._asking.part(plan)
+            self._accounts.scanned(0 if found is None else found.bytes_scanned)
         return found
 
     async def whole(self, request: Mapping[str, Any], plan: Plan, parts: Sequence[PartOfAnswer]) -> QueryResult:
         """The answer to `request` from what all shards gave."""
-        small = sum(part.table.num_rows for part in parts) <= _SMALL_ROWS
-        return await self._run(
-            self._lanes.asking if small else self._lanes.patient, self._whole, request, plan, parts, small
-        )
+        return await self._asking.whole(request, plan, parts)
 
     async def explain(self, request: QueryRequest | Mapping[str, Any], union: Union = ALONE) -> str:
         """The plan of `request` as text; it is not executed."""
         self.shard.expect(union.layout)
         with self._querying():
-            return await self._run(self._lanes.asking, self._explain, request, union)
+            return await self._run(self._lanes.asking, self._asking.explain, request, union)
 
     async def datasets(self, layout: int = 0) -> list[DatasetInfo]:
         """Every dataset but the quarantines, in order of name."""
@@ -330,7 +289,7 @@ class AnalyticsEngine:
         """What `dataset` refused and was not collected since, newest first, in pages."""
         self.shard.expect(union.layout)
         with self._querying():
-            page = await self._run(self._lanes.asking, self._page, dataset, limit, cursor, union)
+            page = await self._run(self._lanes.asking, self._asking.page, dataset, limit, cursor, union)
             self._accounts.scanned(page.stats.bytes_scanned)
         return page
 
@@ -402,7 +361,7 @@ class AnalyticsEngine:
     def evict(self) -> None:
         """Give up what can be made or read again; never blocks."""
         self._store.evict()
-        processor = self._known_processor()
+        processor = self._asking.known_processor
         if processor is not None:
             processor.evict()
 
@@ -443,61 +402,10 @@ class AnalyticsEngine:
         await self._run(self._lanes.asking, self._accounts.read_limits)
         self._lanes.weigh(self._accounts.limits.weight)
 
-    async def _collect(
-        self,
-        dataset: str,
-        payload: Payload,
-        source: DataSourceType,
-        key: str | None,
-        portion: Portion | None = None,
-    ) -> Receipts:
-        # Here and not in the thread: calls that wait for one hold their bodies all the while.
-        room = self._enter(payload)
-        waiting = [payload]
-
-        def start() -> Future[Receipts]:
-            return self._collector.collect(dataset, waiting.pop(), source=source, idempotency_key=key, portion=portion)
-
-        def started(submitted: Future[Future[Receipts]]) -> None:
-            if submitted.cancelled() or submitted.exception() is not None:
-                waiting.clear()  # a cancelled call stays in the queue of the threads; its body does not
-                room.close()
-            else:
-                submitted.result().add_done_callback(lambda _: room.close())
-
-        try:
-            submitted = self._lanes.collecting.submit(start)
-        except RuntimeError:  # the threads are closed
-            room.close()
-            raise
-        submitted.add_done_callback(started)
-        answer: Future[Receipts] = await asyncio.wrap_future(submitted)
-        return await asyncio.wrap_future(answer)
-
-    def _enter(self, payload: Payload) -> ExitStack:
-        """Room for a body, among those of the tenant and in the memory of the host."""
-        with ExitStack() as rooms:
-            rooms.callback(self._collector.enter(payload).done)
-            rooms.callback(self._resources.memory.admit(self.tenant, payload.nbytes).done)
-            return rooms.pop_all()
-
     @contextmanager
     def _querying(self) -> Iterator[None]:
         with self._accounts.querying(), self._resources.memory.asking(self.tenant):
             yield
-
-    async def _collect_patiently(
-        self, dataset: str, payload: Payload, source: DataSourceType, key: str | None
-    ) -> Receipts:
-        """A later piece of a call waits for room, so that a call is not refused half way."""
-        deadline = self._resources.clock.monotonic() + self._resources.config.placement.call_timeout_seconds
-        while True:
-            try:
-                return await self._collect(dataset, payload, source, key)
-            except (BackpressureError, MemoryPressureError) as error:
-                if self._resources.clock.monotonic() + error.retry_after_s > deadline:
-                    raise
-                await asyncio.sleep(error.retry_after_s)
 
     async def _run(self, crew: Executor, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.wrap_future(crew.submit(work, *args, **kwargs))
@@ -510,41 +418,6 @@ class AnalyticsEngine:
         if dataset == DEFAULT_DATASET and all(schema.name != dataset for schema in self._queried.datasets()):
             return self._store.create(DatasetSchema(name=DEFAULT_DATASET))
         return self._store.dataset(dataset)
-
-    def _ask(self, request: QueryRequest | Mapping[str, Any], union: Union) -> QueryResult | PreparedQuery:
-        """The answer, where it is found quickly; else the query as it is prepared, to be executed with patience."""
-        # Before the snapshot is taken: events acknowledged by a newer owner are never missing from an answer.
-        self._check_owner()
-        prepared = self._processor.prepare(request, source=UnitedStore(self._queried, union))
-        if prepared.predicted_s <= _QUICK_S:
-            try:
-                answer = self._processor.execute(prepared, self._resources.executors().quick, _OVERRUN_S)
-            except (QueryTimeoutError, QueryMemoryError):
-                return prepared  # it was underestimated: what it did is lost, and it begins anew
-            except BaseException:
-                prepared.close()
-                raise
-            prepared.close()
-            return answer
-        return prepared
-
-    async def _patiently(self, prepared: PreparedQuery) -> QueryResult:
-        def execute() -> QueryResult:
-            resources = self._resources
-            try:
-                with resources.executors().patient_crew.using() as use:
-                    return self._processor.execute(prepared)
-            finally:
-                resources.scheduler.charge(use.cpu_s)
-                prepared.close()
-
-        try:
-            submitted = self._lanes.patient.submit(execute)
-        except RuntimeError:  # the lanes are closed
-            prepared.close()
-            raise
-        submitted.add_done_callback(lambda done: prepared.close() if done.cancelled() else None)
-        return await asyncio.wrap_future(submitted)
 
     def _maintain(self) -> None:
         # An owner that is over must not delete files that readers of the next one still hold.
@@ -562,11 +435,8 @@ class AnalyticsEngine:
         return self._store.bytes + self._cached_bytes()
 
     def _cached_bytes(self) -> int:
-        processor = self._known_processor()
+        processor = self._asking.known_processor
         return self._store.cached_bytes + (processor.cached_bytes if processor is not None else 0)
-
-    def _known_processor(self) -> QueryProcessor | None:
-        return self.__dict__.get("_processor")  # which is made by the first query
 
     def _check_owner(self) -> None:
         try:
@@ -576,34 +446,6 @@ class AnalyticsEngine:
             # at worst as old as the grace. Writes pass the fence, or wait for it.
             if not self._store.owned_within(self._resources.config.storage.catalog_grace_seconds):
                 raise
-
-    def _rows_of(self, dataset: str) -> int:
-        self._check_owner()
-        with self._queried.snapshot(dataset) as snapshot:
-            return snapshot.rows
-
-    def _part(self, plan: Plan, small: bool) -> PartOfAnswer:
-        executors = self._resources.executors()
-        return self._processor.part(plan, executors.quick if small else executors.patient)
-
-    def _whole(self, request: Mapping[str, Any], plan: Plan, parts: Sequence[PartOfAnswer], small: bool) -> QueryResult:
-        executors = self._resources.executors()
-        return self._processor.whole(request, plan, parts, executors.quick if small else executors.patient)
-
-    def _explain(self, request: QueryRequest | Mapping[str, Any], union: Union) -> str:
-        self._check_owner()
-        return self._processor.explain(request, UnitedStore(self._queried, union))
-
-    def _page(self, dataset: str, limit: int, cursor: str | None, union: Union) -> QueryResult:
-        if not union.layout:
-            return self._quarantines.page(dataset, limit, cursor)
-        source = UnitedStore(self._queried, union)
-        rows = StoredRows(source.snapshot, self._resources.backing.filesystem)
-        prepared = self._processor.prepare(page_request(rows, dataset, limit, cursor), source=source)
-        try:
-            return self._processor.execute(prepared)
-        finally:
-            prepared.close()
 
     def _datasets(self) -> list[DatasetInfo]:
         self._check_owner()

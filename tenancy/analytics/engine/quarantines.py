@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,12 @@ import pyarrow.compute as pc
 from tenancy.analytics.collection import REPLAYED, DataCollector, pending
 from tenancy.analytics.engine.pieces import merged
 from tenancy.analytics.engine.stored_rows import StoredRows
-from tenancy.analytics.query import QueryResult
 from tenancy.analytics.query.filters import MAX_VALUES
 from tenancy.analytics.schema import EVENT_ID, INGEST_TIME
 from tenancy.analytics.types import Receipts, quarantine_of
 
 if TYPE_CHECKING:
-    from tenancy.analytics.query import QueryProcessor
+    pass
 
 _ERROR_CODE = "error_code"
 
@@ -26,17 +25,10 @@ _ERROR_CODE = "error_code"
 class Quarantines:
     """The quarantines of one tenant."""
 
-    def __init__(
-        self, rows: StoredRows, collector: DataCollector, processor: Callable[[], QueryProcessor], piece_rows: int
-    ) -> None:
+    def __init__(self, rows: StoredRows, collector: DataCollector, piece_rows: int) -> None:
         self._rows = rows
         self._collector = collector
-        self._processor = processor
         self._piece_rows = piece_rows
-
-    def page(self, dataset: str, limit: int, cursor: str | None) -> QueryResult:
-        """Up to `limit` rows that `dataset` refused and that were not collected since, newest first."""
-        return self._processor().run(page_request(self._rows, dataset, limit, cursor))
 
     def replay(self, dataset: str, limit: int) -> Receipts:
         """Collect up to `limit` pending rows again, oldest first; blocks until they are durable.
