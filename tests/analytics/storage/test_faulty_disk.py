@@ -71,6 +71,24 @@ def test_a_write_the_disk_refuses_is_refused_and_works_once_the_disk_does(
     assert place.ids(place.take_over().dataset("plays")) == ["a", "b"]
 
 
+def test_what_a_disk_that_broke_kept_of_a_refused_write_is_removed_before_the_next(
+    place: Any, faulty_disk: Any
+) -> None:
+    store = place.plays()
+
+    def broken(name: str, path: str) -> None:
+        if name in ("write", "unlink") and "/wal" in path:
+            raise refusal(errno.EIO)
+
+    faulty_disk.fault = broken
+    assert isinstance(store.append(Append(place.events(["a"]))).exception(30), UnavailableError)
+    assert len(place.files("wal")) == 1, "half an object, which nothing may follow"
+    faulty_disk.fault = None
+    store.append(Append(place.events(["b"]))).result(30)
+    assert len(place.files("wal")) == 1
+    assert place.ids(place.take_over().dataset("plays")) == ["b"]
+
+
 def test_while_the_disk_is_stuck_what_waits_is_bounded_and_then_all_of_it_is_stored(
     place: Any, faulty_disk: Any, held: Any
 ) -> None:
