@@ -47,7 +47,7 @@ async def test_a_host_told_to_end_writes_its_tenants_out_and_no_call_fails_meanw
     over.set()
     made = [await caller for caller in callers]
 
-    assert {status.host for status in after} == {"shared-1"}
+    assert before[0].pid not in {status.pid for status in after}
     assert [(await handle.query(COUNT)).to_arrow()["count"].to_pylist() for handle in handles] == [
         [20 * each] for each in made
     ]

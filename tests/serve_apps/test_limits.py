@@ -73,7 +73,7 @@ def test_a_flood_over_many_keys_is_one_flood(operator: httpx.Client, caller: Any
     assert accepted <= 100 * (took + 1) + 60, "the rate, a burst, and what the last body took too much"
 
 
-def test_a_limit_that_is_changed_holds_at_once(operator: httpx.Client, limited: str) -> None:
+def test_a_limit_that_is_changed_holds_for_later_calls(operator: httpx.Client, limited: str) -> None:
     assert operator.post(events(limited), json={"n": 1}).status_code == 200
     changed = operator.put(f"/v1/tenants/{limited}/limits", json={"queries_per_second": 1})
     assert changed.status_code == 200, changed.text
@@ -83,8 +83,12 @@ def test_a_limit_that_is_changed_holds_at_once(operator: httpx.Client, limited: 
     statuses = [operator.post(f"/v1/tenants/{limited}/query", json=COUNT).status_code for _ in range(4)]
     assert 429 in statuses
     assert operator.put(f"/v1/tenants/{limited}/limits", json={}).status_code == 200
-    statuses = [operator.post(f"/v1/tenants/{limited}/query", json=COUNT).status_code for _ in range(4)]
-    assert statuses == [200] * 4
+    # The other replicas repeat what they were told before, for `limits.remembered_seconds` at most.
+    answered, deadline = 0, time.monotonic() + 10
+    while answered < 8 and time.monotonic() < deadline:
+        status = operator.post(f"/v1/tenants/{limited}/query", json=COUNT).status_code
+        answered = answered + 1 if status == 200 else 0
+    assert answered == 8
     again = operator.put(f"/v1/tenants/{limited}", json={"limits": {"events_per_second": 100}})
     assert again.status_code == 200, "registering again goes by what was registered"
 

@@ -23,6 +23,9 @@ EXAMPLES: list[AnalyticsError] = [
     errors.QueryMemoryError(4096),
     errors.StaleOwnerError("tenant_001", 1, 2),
     errors.UnavailableError("the catalog", "locked"),
+    errors.CatalogUnavailableError("connection refused"),
+    errors.StaleLayoutError("tenant_001", 1, 2),
+    errors.MemoryPressureError("the host", 500, 510, 2.0),
     errors.StorageFullError("/data"),
     errors.IntegrityError("tenancy://a/b", "cut"),
 ]
