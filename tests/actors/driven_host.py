@@ -223,6 +223,7 @@ async def drive(folder: str, budget_mb: int, push_mb: int, count: int) -> dict[s
     await asyncio.gather(*(driver.push() for _ in range(CALLERS)), *(driver.ask() for _ in range(ASKERS)))
     took = time.monotonic() - began
     recovered = await recovered_within(host, tenants, 60)
+    peak_of_system = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     watch.over.set()
     watch.join()
     stored = {tenant: await counted(host, tenant) for tenant in tenants}
@@ -230,7 +231,7 @@ async def drive(folder: str, budget_mb: int, push_mb: int, count: int) -> dict[s
     return {
         "before": before,
         "peak": watch.peak,
-        "peak_of_system": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_of_system": peak_of_system,
         "after": resident_bytes(),
         "budget": budget_mb * 1024 * 1024,
         "pushed": outcome.pushed,

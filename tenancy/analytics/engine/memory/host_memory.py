@@ -20,6 +20,7 @@ from tenancy.analytics.errors import AnalyticsError, MemoryPressureError, Payloa
 _SAMPLE_S = 0.01
 """How old a measurement of resident memory may be; it takes 10 µs."""
 _FLUSH_S = 30.0
+_WARN_S = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class HostMemory:
         self._reserved = 0
         self._queries = 0
         self._merges = 0
+        self._warn_at = float("-inf")
         self._level = Level.NORMAL
         self._sampled = (float("-inf"), 0)
         self._speed = Speed()
@@ -193,7 +195,8 @@ class HostMemory:
         with self._lock:
             queries = self._queries
         # Asked for only where it matters: it takes DuckDB 0.3 ms.
-        room = self.budget.query if queries else 0 if bodies else self.budget.query // 2
+        # Half of the share: with all of it kept for queries that run one after the other, bodies hardly ever got in.
+        room = self.budget.query // 2 if queries or not bodies else 0
         if room and resident + self._reserved + room + wanted > 0.9 * self.budget.total:
             room = max(0, room - self._query_bytes())
         with self._lock:
@@ -244,7 +247,8 @@ class HostMemory:
         with self._lock:
             before = self._level
             self._level = level_of(self.budget, self._sampled[1], self._buffered, before)
-        if self._level >= Level.EVICT > before:
+        if self._level >= Level.EVICT > before and self._sampled[0] >= self._warn_at:
+            self._warn_at = self._sampled[0] + _WARN_S
             _log.warning("memory is short: %s of %s MB are used", self._sampled[1] // 10**6, self.budget.total // 10**6)
         return self._level
 

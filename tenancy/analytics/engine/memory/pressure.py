@@ -34,7 +34,8 @@ _CONTESTED = 0.5
 """From here on a tenant is held to its part of a share."""
 _LEAST_PART = 1 / 16
 """A tenant's part is never smaller."""
-_BODIES_UP_TO = 0.95
+_BODIES_UP_TO = 0.9
+"""What is expected to be used may come to this share of the budget where a body is let in; queries get the rest."""
 _NOT_WORTH_A_SEGMENT = 1 / 2000
 
 

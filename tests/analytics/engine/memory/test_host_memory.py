@@ -97,11 +97,11 @@ def test_a_body_that_never_fits_is_not_told_to_come_back(memory: HostMemory) -> 
 def test_a_query_that_runs_keeps_the_memory_that_it_may_take(process: Process) -> None:
     used = [0]
     memory = HostMemory(BUDGET, process.clock, lambda: used[0], process.measure)
-    process.becomes(600)
+    process.becomes(740)
     with memory.asking("a"):
         with pytest.raises(MemoryPressureError, match="resident"):
             memory.admit("b", 10)
-        used[0] = 250  # it has taken most of it, so that is in what is resident already
+        used[0] = 140  # it has taken most of it, so that is in what is resident already
         memory.admit("b", 10).done()
     used[0] = 0
     memory.admit("b", 10).done()
