@@ -106,9 +106,7 @@ class Seat:
                 return None
             idle_s = 0.0 if self._in_flight else self._clock.monotonic() - self._last_call
             in_flight, fenced = self._in_flight, self.presence is Presence.FENCED
-        return TenantSight(
-            self.tenant, engine.epoch, idle_s, in_flight, work, engine.status().buffered_bytes, fenced=fenced
-        )
+        return TenantSight(self.tenant, engine.epoch, idle_s, in_flight, work, engine.buffered_bytes, fenced=fenced)
 
     async def keep_up(self) -> None:
         """What storage needs now, if it needs anything and nobody is at it."""

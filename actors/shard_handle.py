@@ -22,7 +22,7 @@ from tenancy.analytics.engine.sharding.shard import ALONE, PartAnswer, ShardCall
 from tenancy.analytics.errors import CatalogUnavailableError, StaleOwnerError, UnavailableError
 from tenancy.analytics.query import QueryResult
 from tenancy.analytics.schema import DatasetSchema
-from tenancy.analytics.types import DataSourceType, Receipts, made_key
+from tenancy.analytics.types import DataSourceType, Receipts
 
 if TYPE_CHECKING:
     from tenancy.analytics.query.parts import PartOfAnswer
@@ -41,8 +41,8 @@ class ShardHandle:
     """One shard, wherever it is served. A tenant that is not sharded is its own only shard.
 
     A call whose host is gone, fenced off or unreachable is repeated on the next host, for
-    `placement.call_timeout_seconds`; then UnavailableError is raised. Collecting carries an idempotency key
-    (one is made where the caller has none), so a repeated call is counted once.
+    `placement.call_timeout_seconds`; then UnavailableError is raised. Collecting carries an idempotency key,
+    so a repeated call is counted once.
     """
 
     def __init__(
@@ -64,18 +64,10 @@ class ShardHandle:
         self._placement: Placement | None = None
         self._doubted: int | None = None
 
-    async def collect(
-        self,
-        dataset: str,
-        payload: Payload,
-        *,
-        source: DataSourceType = DataSourceType.API,
-        idempotency_key: str | None = None,
-    ) -> Receipts:
+    async def collect(self, dataset: str, payload: Payload, source: DataSourceType, idempotency_key: str) -> Receipts:
         """Collect one batch; returns when what was accepted is durable and queryable."""
-        key = idempotency_key or made_key(self._clock.now())
         return await self._ask(
-            lambda host: host.collect.remote(self.tenant, dataset, payload, source, key), self._answer_s
+            lambda host: host.collect.remote(self.tenant, dataset, payload, source, idempotency_key), self._answer_s
         )
 
     async def collect_part(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +29,7 @@ from actors.placement import (
     rebalance,
     set_back,
 )
+from actors.turns import Turns
 from tenancy.analytics.clock import Clock, SystemClock
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.engine import Backing, TenantConfig
@@ -88,8 +88,7 @@ class TenantDirectory:
         self._setbacks: dict[str, Setback] = {}
         self._history = History()
         self._cores = 1
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._users: defaultdict[str, int] = defaultdict(int)
+        self._turns = Turns(1)
         self._found: asyncio.Task[None] | None = None
 
     async def settings(self) -> AnalyticsConfig:
@@ -109,7 +108,7 @@ class TenantDirectory:
         if known is not None and (doubted is None or known.epoch > doubted):
             return known
         await self._acquainted()
-        async with self._alone(tenant):
+        async with self._turns.of(tenant):
             known = self._placements.get(tenant)
             if known is not None and (doubted is None or known.epoch > doubted):
                 return known
@@ -139,7 +138,7 @@ class TenantDirectory:
         """
         checked = TenantLimits.load(limits).given()
         await self._acquainted()
-        async with self._alone(tenant):  # who opens the tenant after this reads the new ones
+        async with self._turns.of(tenant):  # who opens the tenant after this reads the new ones
             for shard in (tenant, *await asyncio.to_thread(self._backing.catalog.shards, tenant)):
                 rows = await asyncio.to_thread(self._backing.catalog.tenant, shard)
                 await asyncio.to_thread(rows.set_limits, checked)
@@ -155,7 +154,7 @@ class TenantDirectory:
 
     async def delete(self, tenant: str) -> None:
         """End the tenant and its shards: the keys (so that no copy of the data can be read), the rows, the files."""
-        async with self._alone(tenant):
+        async with self._turns.of(tenant):
             await asyncio.to_thread(self._backing.catalog.tenant, tenant)  # raises where there is none
             owners = {}
             for shard in (tenant, *await asyncio.to_thread(self._backing.catalog.shards, tenant)):
@@ -185,10 +184,10 @@ class TenantDirectory:
         """
         await self._acquainted()
         async with AsyncExitStack() as held:
-            await held.enter_async_context(self._alone(tenant))
+            await held.enter_async_context(self._turns.of(tenant))
             names = await asyncio.to_thread(members, self._backing, tenant, shards)
             for name in names[1:]:
-                await held.enter_async_context(self._alone(name))
+                await held.enter_async_context(self._turns.of(name))
             present = {tenant, *await asyncio.to_thread(self._backing.catalog.shards, tenant)}
             await asyncio.gather(*(self._let_go(name) for name in names if name in present))
             return await asyncio.to_thread(reshard, self._backing, self._config, self._clock, tenant, shards, keys)
@@ -206,7 +205,7 @@ class TenantDirectory:
         higher epoch. Calls that meet neither are repeated by their handles, and counted once.
         """
         await self._acquainted()
-        async with self._alone(tenant):
+        async with self._turns.of(tenant):
             host = await self._started(target)
             await self._let_go(tenant)
             epoch = await self._fleet.open(target, host, tenant)
@@ -217,7 +216,7 @@ class TenantDirectory:
     async def retire(self, tenant: str, idle_seconds: float) -> bool:
         """Let `tenant` go cold if it was idle for so long; whether it is cold now."""
         await self._acquainted()
-        async with self._alone(tenant):
+        async with self._turns.of(tenant):
             sight = await self._seen(tenant)
             if sight is not None and (sight.in_flight or sight.idle_s < idle_seconds):
                 return False
@@ -226,10 +225,7 @@ class TenantDirectory:
 
     async def drain(self, name: str) -> list[str]:
         """Let host `name` serve nobody any more, and end it; its tenants are placed anew when they are asked for."""
-        await self._acquainted()
-        host = self._hosts.get(name)
-        if host is None:
-            raise UnknownNameError("host", name, tuple(sorted(self._hosts)))
+        host = await self._running(name)
         gone = await self._fleet.drain(name, host)
         await self._lost(name, "it was drained")
         return gone
@@ -240,10 +236,7 @@ class TenantDirectory:
         So new code, and the settings of this directory, get in. Returns which tenants were moved. What a dedicated
         host served is served by a shared one meanwhile.
         """
-        await self._acquainted()
-        host = self._hosts.get(name)
-        if host is None:
-            raise UnknownNameError("host", name, tuple(sorted(self._hosts)))
+        host = await self._running(name)
         target = free_name(self._sights.values())
         await self._started(target)
         moved = [seen.tenant for seen in (await self._fleet.look(name, host)).tenants]
@@ -315,6 +308,14 @@ class TenantDirectory:
             except UnavailableError as error:
                 await self._failed(name, error.reason)
 
+    async def _running(self, name: str) -> TenantHostActor:
+        """The host of that name. UnknownNameError where none runs."""
+        await self._acquainted()
+        try:
+            return self._hosts[name]
+        except KeyError:
+            raise UnknownNameError("host", name, tuple(sorted(self._hosts))) from None
+
     async def _owner(self, rows: TenantCatalog) -> tuple[str, TenantHostActor | None]:
         """The host that took the tenant over last; None where it does not run any more."""
         name = (await asyncio.to_thread(rows.record)).owner
@@ -334,11 +335,7 @@ class TenantDirectory:
         if host is None:  # it never came up; the name must be free for the next one
             await self._lost(name, why)
             return
-        sight = await self._fleet.look(name, host)
-        if sight.condition in (HostCondition.DEAD, HostCondition.SILENT):
-            await self._lost(name, sight.why)
-        elif self._hosts.get(name) is host:
-            self._sights[name] = sight  # where it is being drained, it is not asked again
+        await self._look_at(name, host)  # where it is being drained, it is not asked again
 
     async def _turn(self, tenant: str, name: str, deadline: float) -> None:
         """Wait until host `name` may be asked. Raises UnavailableError when that is after `deadline`."""
@@ -352,7 +349,7 @@ class TenantDirectory:
 
     async def _started(self, name: str) -> TenantHostActor:
         """The host of that name, up and answering."""
-        async with self._alone(f"host {name}"):  # no tenant may be called so
+        async with self._turns.of(f"host {name}"):  # no tenant may be called so
             host = self._hosts.get(name)
             if host is None:
                 host = await self._fleet.start(name)
@@ -376,9 +373,7 @@ class TenantDirectory:
     async def _let_go(self, tenant: str) -> None:
         """Whoever serves `tenant` writes everything out and stops. One that cannot be reached is fenced off anyway."""
         self._placements.pop(tenant, None)
-        rows = await asyncio.to_thread(self._backing.catalog.tenant, tenant)
-        name = (await asyncio.to_thread(rows.record)).owner
-        host = self._hosts.get(name)
+        name, host = await self._owner(await asyncio.to_thread(self._backing.catalog.tenant, tenant))
         if host is None:
             return
         try:
@@ -426,12 +421,14 @@ class TenantDirectory:
     async def _look(self) -> None:
         """Look at every host, at once; those that are dead or silent are over."""
         self._cores = await self._fleet.cores()
-        hosts = dict(self._hosts)
-        for sight in await asyncio.gather(*(self._fleet.look(name, host) for name, host in hosts.items())):
-            if sight.condition in (HostCondition.DEAD, HostCondition.SILENT):
-                await self._lost(sight.name, sight.why)
-            elif self._hosts.get(sight.name) is hosts[sight.name]:
-                self._sights[sight.name] = sight
+        await asyncio.gather(*(self._look_at(name, host) for name, host in list(self._hosts.items())))
+
+    async def _look_at(self, name: str, host: TenantHostActor) -> None:
+        sight = await self._fleet.look(name, host)
+        if sight.condition in (HostCondition.DEAD, HostCondition.SILENT):
+            await self._lost(name, sight.why)
+        elif self._hosts.get(name) is host:
+            self._sights[name] = sight
 
     async def _acquainted(self) -> None:
         """Once: a new directory gets to know the hosts that run."""
@@ -440,7 +437,6 @@ class TenantDirectory:
         await asyncio.shield(self._found)
 
     async def _find(self) -> None:
-        self._cores = await self._fleet.cores()
         names = await self._fleet.running()
         found = dict(zip(names, await asyncio.gather(*map(self._fleet.find, names)), strict=True))
         self._hosts |= {name: host for name, host in found.items() if host is not None}
@@ -459,15 +455,3 @@ class TenantDirectory:
         placement = self._config.placement
         shared = placement.shared_hosts or self._cores
         return Rules(shared_hosts=shared, idle_seconds=placement.idle_seconds, most_dedicated=max(2, self._cores))
-
-    @asynccontextmanager
-    async def _alone(self, name: str) -> AsyncIterator[None]:
-        """One at a time for each name; the lock is forgotten with its last user."""
-        self._users[name] += 1
-        try:
-            async with self._locks[name]:
-                yield
-        finally:
-            self._users[name] -= 1
-            if not self._users[name]:
-                del self._users[name], self._locks[name]

@@ -64,7 +64,7 @@ class TenantHandle:
         async def alone(shard: ShardHandle) -> Receipts:
             nonlocal again
             try:
-                return await shard.collect(dataset, payload, source=source, idempotency_key=key)
+                return await shard.collect(dataset, payload, source, key)
             finally:
                 again = True  # whatever came of it, a later layout has to look what was answered
 

@@ -20,6 +20,7 @@ from tenancy.analytics.collection.portion import Portion
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.engine import AnalyticsEngine, DatasetInfo, EngineStatus, HostResources
 from tenancy.analytics.engine.limits import Standing
+from tenancy.analytics.engine.memory.process import resident_bytes
 from tenancy.analytics.engine.sharding.shard import ALONE, PartAnswer, ShardCall, Union
 from tenancy.analytics.errors import StaleOwnerError, UnavailableError
 from tenancy.analytics.query import QueryResult
@@ -181,8 +182,7 @@ class TenantHost:
 
     async def read_limits(self, tenant: str) -> None:
         """Take over what the catalog says a tenant may use, at once. Does nothing where it is not served here."""
-        seat = self._seats.get(tenant)
-        engine = None if seat is None else seat.engine
+        engine = self._engine_of(tenant)
         if engine is not None:
             with suppress(RuntimeError):  # its lanes are closed: it is leaving, and the next owner reads them anyway
                 await engine.read_limits()
@@ -192,8 +192,7 @@ class TenantHost:
 
         No call that keeps a tenant warm.
         """
-        seat = self._seats.get(tenant)
-        engine = None if seat is None else seat.engine
+        engine = self._engine_of(tenant)
         if engine is None:
             return None
         try:
@@ -206,7 +205,7 @@ class TenantHost:
         """How one tenant is."""
         seat = self._seats.get(tenant)
         sight = None if seat is None else seat.sight(self._work.of(tenant))
-        engine = None if seat is None else seat.engine
+        engine = self._engine_of(tenant)
         if sight is None or engine is None:
             raise self._not_here(tenant)
         return TenantStatus(self.name, os.getpid(), sight, engine.status())
@@ -216,7 +215,7 @@ class TenantHost:
         sights = [seat.sight(self._work.of(seat.tenant)) for seat in list(self._seats.values())]
         tenants = tuple(sight for sight in sights if sight is not None)
         condition = HostCondition.DRAINING if self._draining else HostCondition.SERVING
-        work, memory = sum(sight.work for sight in tenants), _resident_bytes()
+        work, memory = sum(sight.work for sight in tenants), resident_bytes()
         return HostStatus(os.getpid(), HostSight(self.name, condition, self._node, tenants, work, memory))
 
     async def beat(self) -> str:
@@ -296,6 +295,11 @@ class TenantHost:
         with seat.serving() as engine:
             yield engine
 
+    def _engine_of(self, tenant: str) -> AnalyticsEngine | None:
+        """What answers for a tenant, for what is no call of it."""
+        seat = self._seats.get(tenant)
+        return None if seat is None else seat.engine
+
     def _not_here(self, tenant: str) -> UnavailableError:
         return UnavailableError(f"tenant {tenant!r}", f"host {self.name!r} does not serve it")
 
@@ -321,9 +325,3 @@ class TenantHost:
                         task = asyncio.create_task(seat.keep_up())
                         going.add(task)
                         task.add_done_callback(going.discard)
-
-
-def _resident_bytes() -> int:
-    """Memory of this process (proc(5), statm: the second field, in pages)."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -22,31 +22,29 @@ def start_ray(
     folder: Path, ports: Mapping[str, int], environment: Mapping[str, str], extra: Sequence[str] = ()
 ) -> subprocess.Popen[bytes]:
     """`ray start --head` under a supervisor that ends it all on SIGTERM; logs to `folder`/ray.log."""
-    command = [
-        str(Path(sys.executable).with_name("ray")),
-        *("start", "--head", "--block", "--disable-usage-stats", "--dashboard-host=127.0.0.1"),
-        f"--temp-dir={folder / 'ray'}",
-        *(f"--{name}={port}" for name, port in ports.items()),
-        *extra,
-    ]
-    with (folder / "ray.log").open("wb") as log:
-        # A session of its own: Ctrl-C at the terminal is for `tenancy`, not for Ray.
-        return subprocess.Popen(  # noqa: S603 - our own interpreter's `ray`, with arguments of ours
-            command, env=dict(environment), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
-        )
+    kind = ("--head", "--dashboard-host=127.0.0.1", f"--temp-dir={folder / 'ray'}")
+    return _ray(folder, kind, ports, environment, extra)
 
 
 def join_ray(
     address: str, folder: Path, ports: Mapping[str, int], environment: Mapping[str, str], extra: Sequence[str] = ()
 ) -> subprocess.Popen[bytes]:
     """`ray start --address` under a supervisor: another node of a Ray; logs to `folder`/ray.log."""
+    return _ray(folder, (f"--address={address}",), ports, environment, extra)
+
+
+def _ray(
+    folder: Path, kind: Sequence[str], ports: Mapping[str, int], environment: Mapping[str, str], extra: Sequence[str]
+) -> subprocess.Popen[bytes]:
     command = [
         str(Path(sys.executable).with_name("ray")),
-        *("start", f"--address={address}", "--block", "--disable-usage-stats"),
+        *("start", "--block", "--disable-usage-stats"),
+        *kind,
         *(f"--{name}={port}" for name, port in ports.items()),
         *extra,
     ]
     with (folder / "ray.log").open("wb") as log:
+        # A session of its own: Ctrl-C at the terminal is for `tenancy`, not for Ray.
         return subprocess.Popen(  # noqa: S603 - our own interpreter's `ray`, with arguments of ours
             command, env=dict(environment), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from uuid import uuid4
 
 from serve_apps.refusals import Kind, Refusals, Slots
@@ -40,16 +40,13 @@ class Edge:
     @contextmanager
     def at_work(self, tenant: str) -> Iterator[None]:
         """A request of `tenant`, while the block runs. Raises LimitExceededError when it has too many."""
-        slot = self._slots.taken(tenant)
-        try:
-            slot.__enter__()
-        except LimitExceededError as error:
-            self._count(error)
-            raise
-        try:
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._slots.taken(tenant))
+            except LimitExceededError as error:
+                self._count(error)
+                raise
             yield
-        finally:
-            slot.__exit__(None, None, None)
 
     @contextmanager
     def minding(self, tenant: str, kind: Kind) -> Iterator[None]:

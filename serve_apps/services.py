@@ -14,9 +14,9 @@ from starlette.requests import Request
 from actors.directory_handle import DirectoryHandle
 from actors.placement import HostCondition
 from actors.tenant_handle import TenantHandle
+from actors.turns import Turns
 from serve_apps.edge import Edge
 from serve_apps.readiness import BlockingProbe, Readiness
-from serve_apps.turns import Turns
 from tenancy.analytics.config import AnalyticsConfig
 from tenancy.analytics.errors import UnavailableError
 from tenancy.analytics.security import ApiKeys

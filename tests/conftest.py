@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import pwd
 import shutil
 import signal
 import socket
@@ -14,86 +12,47 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 
+from benchmarks.chaos.postgres import Postgres
 from cluster.ports import free_ports
 
 START_S = 30.0
 
 
-class PostgreSQL:
-    """A server of our own, with `server` its URL without a database. It may be stopped, started again, and frozen."""
-
-    def __init__(self, folder: str) -> None:
-        # PostgreSQL refuses to run as root, so root runs it as the user its package made.
-        self._user = pwd.getpwnam("postgres") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
-        self._folder = Path(folder)
-        os.chown(folder, self._user.pw_uid, self._user.pw_gid)
-        data, port = self._folder / "data", _free_port()
-        initdb, postgres = _postgresql_program("initdb"), _postgresql_program("postgres")
-        subprocess.run(
-            [initdb, "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            cwd=folder,
-            **_as(self._user),
-        )
-        settings = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", "fsync=off"]
-        self._command = [postgres, "-D", str(data), *(part for setting in settings for part in ("-c", setting))]
-        self.server = f"postgresql://postgres@127.0.0.1:{port}"
-        self._processes = ExitStack()
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        def answers() -> None:
-            psycopg.connect(f"{self.server}/postgres", connect_timeout=2).close()
-
-        running = _running(self._command, self._folder, answers, psycopg.OperationalError, signal.SIGINT, self._user)
-        self._process = self._processes.enter_context(running)
-
-    def stop(self) -> None:
-        """End it as a reboot would: open connections are cut."""
-        self._processes.close()
-
-    def freeze(self) -> None:
-        """Every process of it hangs, and what was connected stays connected."""
-        self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        for pid in (self._process.pid, *map(int, children)):
-            os.kill(pid, number)
+@contextmanager
+def _postgresql() -> Iterator[Postgres]:
+    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
+        Path(folder).chmod(0o755)  # PostgreSQL's own user passes through
+        try:
+            server = Postgres(Path(folder, "postgresql"), settings=["fsync=off"], end=signal.SIGINT)
+        except FileNotFoundError as error:
+            pytest.skip(f"PostgreSQL's {error} is not installed")
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """The URL, without a database, of a PostgreSQL that this session started."""
-    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
-        server = PostgreSQL(folder)
-        server.start()
+    with _postgresql() as server:
         yield server.server
-        server.stop()
 
 
 @pytest.fixture
-def postgresql() -> Iterator[PostgreSQL]:
+def postgresql() -> Iterator[Postgres]:
     """A PostgreSQL of this test alone, which it may stop, start and freeze."""
-    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder:
-        server = PostgreSQL(folder)
-        server.start()
+    with _postgresql() as server:
         yield server
-        server.stop()
 
 
 @pytest.fixture
@@ -112,12 +71,11 @@ def redis_server() -> Iterator[tuple[str, int]]:
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("redis-server is not installed")
-    address = "127.0.0.1", _free_port()
+    address = "127.0.0.1", free_ports(1)[0]
     command = [program, "--bind", address[0], "--port", str(address[1]), "--save", "", "--appendonly", "no"]
-    user = pwd.getpwuid(os.geteuid())
     with (
         tempfile.TemporaryDirectory(prefix="redis-") as folder,
-        _running(command, Path(folder), lambda: _redis(address, b"PING"), OSError, signal.SIGTERM, user),
+        _running(command, Path(folder), lambda: _redis(address, b"PING"), OSError, signal.SIGTERM),
     ):
         yield address
 
@@ -194,11 +152,10 @@ def _running(
     answers: Callable[[], None],
     not_yet: type[Exception],
     stop: signal.Signals,
-    user: pwd.struct_passwd,
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Iterator[None]:
     log = folder / "log"
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder, **_as(user))
+        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder)
     try:
         deadline = time.monotonic() + START_S
         while True:
@@ -209,30 +166,10 @@ def _running(
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"{command[0]} did not start:\n{log.read_text()}") from error
                 time.sleep(0.02)
-        yield process
+        yield
     finally:
         process.send_signal(stop)
         process.wait(timeout=START_S)
-
-
-def _as(user: pwd.struct_passwd) -> dict[str, Any]:
-    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user.pw_uid != os.geteuid() else {}
-
-
-def _postgresql_program(name: str) -> str:
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name))
-    places = [str(folder) for folder in reversed(folders)] + [os.environ.get("PATH", "")]
-    program = shutil.which(name, path=os.pathsep.join(places))
-    if program is None:
-        pytest.skip(f"PostgreSQL's {name} is not installed")
-    return program
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _redis(address: tuple[str, int], command: bytes) -> None:

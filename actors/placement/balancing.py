@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from actors.placement.choosing import busy, free_name
+from actors.placement.choosing import free_name, least_loaded, wants_another
 from actors.placement.rules import Rules
 from actors.placement.sights import HostCondition, HostSight, TenantSight, dedicated_name, dedicated_to
 
@@ -70,7 +70,7 @@ def rebalance(
     empty = _since(history.empty, {host.name for host in serving if not host.tenants}, now)
     moved = {tenant: when for tenant, when in history.moved.items() if now - when < rules.rest_s}
 
-    steps = list(_promotions(shared, len(dedicated), heavy, moved, rules, now))
+    steps = _promotions(shared, len(dedicated), heavy, moved, rules, now)
     steps += _demotions(shared, dedicated, light, moved, rules, now)
     steps += _evened(hosts, shared, {*heavy, *moved, *_tenants(steps)}, rules)
     steps = _bounded(steps, rules.most_moves)
@@ -135,7 +135,7 @@ def _demotions(
 ) -> list[Step]:
     if not shared:
         return []
-    target = min(shared, key=lambda host: (host.work, len(host.tenants), host.name)).name
+    target = least_loaded(shared)
     return [
         Move(seen.tenant, host.name, target)
         for host in dedicated
@@ -148,7 +148,7 @@ def _evened(hosts: Sequence[HostSight], shared: Sequence[HostSight], resting: se
     """Moves from the busiest to the least busy shared host, to another one first where all have enough to do."""
     steps: list[Step] = []
     work = {host.name: host.work for host in shared}
-    if shared and len(shared) < rules.shared_hosts and all(busy(host, rules) for host in shared):
+    if shared and wants_another(shared, rules):
         name = free_name(hosts)
         steps.append(Start(name))
         work[name] = 0.0
@@ -171,7 +171,7 @@ def _evened(hosts: Sequence[HostSight], shared: Sequence[HostSight], resting: se
         work[most] -= seen.work
         work[least] += seen.work
         steps.append(Move(seen.tenant, most, least))
-    return steps if any(isinstance(step, Move) for step in steps) else []
+    return steps
 
 
 def _best(candidates: Sequence[TenantSight], gap: float) -> TenantSight | None:

@@ -27,14 +27,19 @@ def host_for(tenant: str, hosts: Sequence[HostSight], rules: Rules) -> str:
     if own is not None:
         return own
     shared = [host for host in serving if dedicated_to(host.name) is None]
-    if len(shared) < rules.shared_hosts and all(busy(host, rules) for host in shared):
-        return free_name(hosts)
+    return free_name(hosts) if wants_another(shared, rules) else least_loaded(shared)
+
+
+def wants_another(shared: Sequence[HostSight], rules: Rules) -> bool:
+    """Whether another shared host may be started, and all that serve have enough to do."""
+    return len(shared) < rules.shared_hosts and all(
+        host.work >= rules.busy_work or len(host.tenants) >= rules.busy_tenants for host in shared
+    )
+
+
+def least_loaded(shared: Sequence[HostSight]) -> str:
+    """The name of the one of these hosts that does least; of equals, of the one with fewer tenants."""
     return min(shared, key=lambda host: (host.work, len(host.tenants), host.name)).name
-
-
-def busy(host: HostSight, rules: Rules) -> bool:
-    """Whether a host has enough to do for another one to be started beside it."""
-    return host.work >= rules.busy_work or len(host.tenants) >= rules.busy_tenants
 
 
 def free_name(hosts: Iterable[HostSight]) -> str:

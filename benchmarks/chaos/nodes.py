@@ -9,10 +9,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import yaml
+
+from benchmarks.tenantbench.proc import command_of
 from cluster.dashboard import Dashboard
 from cluster.ports import free_ports
 from cluster.processes import join_ray, marked
 from cluster.record import ClusterRecord
+from cluster.serve_config import packaged
 from cluster.serve_environment import MARKER, serve_environment, token_environment
 
 NODE = "TENANCY_NODE"
@@ -72,7 +76,7 @@ class Nodes:
 
     def kill(self, name: str) -> int:
         """SIGKILL to every process of a node, its raylet first; how many there were."""
-        pids = sorted(marked(name, NODE), key=lambda pid: "raylet" not in _command(pid))
+        pids = sorted(marked(name, NODE), key=lambda pid: "raylet" not in command_of(pid).partition(" ")[0])
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -85,8 +89,8 @@ class Nodes:
         return {str(node["node_id"]) for node in nodes if node["state"] == "ALIVE"}
 
 
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
+def one_proxy(folder: Path) -> Path:
+    """A Serve configuration in `folder` for nodes that share one machine, and so the port of its proxy."""
+    path = folder / "serve.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(packaged().read_text()), "proxy_location": "HeadOnly"}))
+    return path

@@ -13,9 +13,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import orjson
-import yaml
 
-from benchmarks.chaos.nodes import Nodes
+from benchmarks.chaos.nodes import Nodes, one_proxy
 from benchmarks.chaos.plan import Blow, Harm
 from benchmarks.chaos.postgres import Postgres
 from benchmarks.tenantbench.our_http import OurSystem
@@ -23,7 +22,6 @@ from benchmarks.tenantbench.proc import command_of
 from cluster.processes import marked
 from cluster.record import ClusterRecord
 from cluster.redeployment import redeploy
-from cluster.serve_config import packaged
 
 _TITLES: Mapping[Harm, tuple[str, ...]] = {
     Harm.KILL_HOST: ("ray::TenantServant", "ray::host:"),
@@ -45,16 +43,11 @@ class Victim(OurSystem):
         self._place = tempfile.TemporaryDirectory(prefix="chaos-")
         folder = Path(self._place.name)
         folder.chmod(0o755)  # PostgreSQL's own user passes through
-        serve_config = folder / "serve.yaml"
-        # One proxy, since the nodes share one machine and its port.
-        serve_config.write_text(
-            yaml.safe_dump({**yaml.safe_load(packaged().read_text()), "proxy_location": "HeadOnly"})
-        )
         self._postgres = Postgres(folder / "postgresql") if postgresql else None
         settings: dict[str, Any] = {"placement": {"shared_hosts": 3}}
         if self._postgres is not None:
             settings["storage"] = {"catalog_url": self._postgres.url}
-        super().__init__(settings=settings, up_options={"serve_config": serve_config}, seed=seed)
+        super().__init__(settings=settings, up_options={"serve_config": one_proxy(folder)}, seed=seed)
         self._nodes: Nodes | None = None
         self._wanted = nodes
         self._after: set[asyncio.Task[None]] = set()

@@ -8,14 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import yaml
-
-from benchmarks.chaos.nodes import NODE, Nodes
+from benchmarks.chaos.nodes import NODE, Nodes, one_proxy
 from benchmarks.tenantbench.adapter import Fault, Injury
 from benchmarks.tenantbench.our_http import HOSTS, OurSystem
 from benchmarks.tenantbench.proc import command_of
 from cluster.processes import marked
-from cluster.serve_config import packaged
 
 
 class OurNodes(OurSystem):
@@ -23,13 +20,8 @@ class OurNodes(OurSystem):
 
     def __init__(self, *, seed: int = 0, more: int = 2) -> None:
         self._place = tempfile.TemporaryDirectory(prefix="tenantbench-nodes-")
-        applications = Path(self._place.name, "serve.yaml")
-        # One proxy, since the nodes share one machine and its port.
-        given = yaml.safe_load(packaged().read_text())
-        applications.write_text(yaml.safe_dump({**given, "proxy_location": "HeadOnly"}))
-        super().__init__(
-            settings={"placement": {"shared_hosts": 1 + more}}, up_options={"serve_config": applications}, seed=seed
-        )
+        up_options = {"serve_config": one_proxy(Path(self._place.name))}
+        super().__init__(settings={"placement": {"shared_hosts": 1 + more}}, up_options=up_options, seed=seed)
         self._more = more
 
     async def __aenter__(self) -> Self:

@@ -11,6 +11,8 @@ from cluster.doctor.finding import Finding, wrong
 from cluster.doctor.patient import Patient
 
 PARTS: tuple[ModuleType, ...] = (packages, settings, storage, catalog, master_key, logs, ray_cluster, service)
+_OF_STORED: tuple[ModuleType, ...] = (catalog, master_key, logs)
+"""Where nothing was stored yet there is nothing to look at, and looking would make it."""
 
 _log = logging.getLogger(__name__)
 
@@ -18,6 +20,8 @@ _log = logging.getLogger(__name__)
 def examine(patient: Patient) -> Iterator[Finding]:
     """What is found of every part, as it is found."""
     for part in PARTS:
+        if part in _OF_STORED and not patient.stored:
+            continue
         look: Callable[[Patient], Iterator[Finding]] = part.examine
         try:
             yield from look(patient)

@@ -20,8 +20,6 @@ _RESTORE = "put the key back from where it was kept safe: without it nothing tha
 
 def examine(patient: Patient) -> Iterator[Finding]:
     """Looks without making one where there is none."""
-    if not patient.stored:
-        return
     config = patient.config
     path = key_file(config)
     if path is not None and not Path(path).exists():

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Depends, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
 from serve_apps.access import allowed
+from serve_apps.routes.as_json import as_json
 from serve_apps.routes.queries import read_object
 from serve_apps.services import services
 from tenancy.analytics.errors import InvalidRequestError, near
@@ -47,9 +47,7 @@ _DECLARATION: dict[str, Any] = {
 async def datasets(request: Request, tenant: str) -> Response:
     """Every dataset with its kind, columns, stored and quarantined rows, and newest event."""
     found = await services(request).tenant(tenant).datasets()
-    return Response(
-        orjson.dumps({"datasets": [dataclasses.asdict(info) for info in found]}), media_type="application/json"
-    )
+    return as_json({"datasets": [dataclasses.asdict(info) for info in found]})
 
 
 @router.put(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from serve_apps.problems import problem
 from serve_apps.readiness import OK
+from serve_apps.routes.as_json import as_json
 from serve_apps.services import services
 
 router = APIRouter(tags=["health"])
@@ -26,7 +26,7 @@ async def readyz(request: Request) -> Response:
     """Ready when the catalog and the tenant directory answer and the storage can be written to; asked once a second."""
     checks = await services(request).readiness.verdicts()
     if all(verdict == OK for verdict in checks.values()):
-        return Response(orjson.dumps({"status": "ready", "checks": checks}), media_type="application/json")
+        return as_json({"status": "ready", "checks": checks})
     failed = ", ".join(name for name, verdict in checks.items() if verdict != OK)
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE,

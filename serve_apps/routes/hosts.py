@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from actors.placement import HostSight, dedicated_name, dedicated_to
 from serve_apps.access import operator
+from serve_apps.routes.as_json import as_json
 from serve_apps.routes.queries import read_object
 from serve_apps.services import services
 from tenancy.analytics.errors import InvalidRequestError
@@ -37,13 +37,13 @@ _MOVE = {
 async def hosts(request: Request) -> Response:
     """Every running host, with its tenants, their work in cores and their memory, looked at now."""
     found = await services(request).directory.hosts()
-    return _json({"hosts": [_plain(sight) for sight in found]})
+    return as_json({"hosts": [_plain(sight) for sight in found]})
 
 
 @router.post("/v1/hosts/{host}/drain", summary="Drain a host")
 async def drain(request: Request, host: str) -> Response:
     """Its tenants are written out, the process ends, and each tenant is placed anew with its next call."""
-    return _json({"host": host, "released": await services(request).directory.drain(host)})
+    return as_json({"host": host, "released": await services(request).directory.drain(host)})
 
 
 @router.put("/v1/tenants/{tenant}/placement", summary="Move a tenant", openapi_extra={"requestBody": _MOVE})
@@ -55,7 +55,7 @@ async def move(request: Request, tenant: str) -> Response:
     given = await read_object(request)
     host = _host_named(given.get("host"), tenant_id(tenant))
     placement = await services(request).directory.move(tenant, host)
-    return _json({"tenant": tenant, "host": placement.name, "epoch": placement.epoch})
+    return as_json({"tenant": tenant, "host": placement.name, "epoch": placement.epoch})
 
 
 def _host_named(given: object, tenant: str) -> str:
@@ -70,7 +70,3 @@ def _host_named(given: object, tenant: str) -> str:
 
 def _plain(sight: HostSight) -> dict[str, Any]:
     return {**asdict(sight), "tenants": [asdict(tenant) for tenant in sight.tenants]}
-
-
-def _json(value: object) -> Response:
-    return Response(orjson.dumps(value), media_type="application/json")

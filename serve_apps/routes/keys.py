@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from serve_apps.access import allowed
+from serve_apps.routes.as_json import as_json
 from serve_apps.routes.queries import read_object
 from serve_apps.services import services
 from tenancy.analytics.errors import InvalidRequestError
@@ -56,7 +57,7 @@ async def create(request: Request, tenant: str) -> Response:
 async def keys(request: Request, tenant: str) -> Response:
     """Revoked ones too, oldest first; never what their holders send."""
     found = await asyncio.to_thread(services(request).keys.list, tenant)
-    return Response(orjson.dumps({"keys": [_plain(key) for key in found]}), media_type="application/json")
+    return as_json({"keys": [_plain(key) for key in found]})
 
 
 @router.delete("/v1/tenants/{tenant}/keys/{id}", summary="Revoke an API key", status_code=204)

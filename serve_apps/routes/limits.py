@@ -7,11 +7,11 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from serve_apps.access import allowed, operator
+from serve_apps.routes.as_json import as_json
 from serve_apps.routes.queries import read_object
 from serve_apps.services import services
 from tenancy.analytics.config import LimitsConfig
@@ -46,7 +46,7 @@ async def limits(request: Request, tenant: str) -> Response:
     held = services(request)
     record = await asyncio.to_thread((await held.rows(tenant)).record)
     own = TenantLimits.load(record.settings.get("limits", {}) if record.limits is None else record.limits)
-    return _json(_whole(own, held.config.limits))
+    return as_json(_whole(own, held.config.limits))
 
 
 @router.put(
@@ -64,7 +64,7 @@ async def set_limits(request: Request, tenant: str) -> Response:
     own = TenantLimits.load(await read_object(request, may_be_empty=True))
     await held.directory.set_limits(tenant_id(tenant), own.given())
     held.edge.forget(tenant)
-    return _json(_whole(own, held.config.limits))
+    return as_json(_whole(own, held.config.limits))
 
 
 @router.get(
@@ -91,7 +91,7 @@ async def usage(
     rows = await held.rows(tenant)
     standings = await held.directory.standings(tenant)  # first, for the running engine settles its accounts then
     found, stored = await asyncio.to_thread(lambda: (rows.usage(since, until), rows.stored_bytes()))
-    return _json(
+    return as_json(
         {
             "from": since,
             "to": until,
@@ -129,7 +129,3 @@ def _plain(standing: Standing) -> dict[str, Any]:
 
 def _aware(time: datetime) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-
-
-def _json(value: object) -> Response:
-    return Response(orjson.dumps(value), media_type="application/json")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from serve_apps.access import allowed
 from serve_apps.bodies import read_body
+from serve_apps.routes.as_json import as_json
 from serve_apps.services import services
 from tenancy.analytics.errors import InvalidRequestError
 from tenancy.analytics.security import Action
@@ -46,4 +46,4 @@ async def set_model(request: Request, tenant: str) -> Response:
     except UnicodeDecodeError as error:
         raise InvalidRequestError("body", str(error), "send UTF-8") from None
     version = await services(request).tenant(tenant).set_model(text)
-    return Response(orjson.dumps({"version": version}), media_type="application/json")
+    return as_json({"version": version})

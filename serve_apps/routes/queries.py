@@ -13,6 +13,7 @@ from serve_apps.access import allowed
 from serve_apps.bodies import read_body
 from serve_apps.refusals import Kind
 from serve_apps.results import respond
+from serve_apps.routes.as_json import as_json
 from serve_apps.services import services
 from tenancy.analytics.errors import InvalidRequestError, UnsupportedMediaError
 from tenancy.analytics.security import Action
@@ -49,7 +50,7 @@ async def explain(request: Request, tenant: str) -> Response:
     held = services(request)
     with held.edge.minding(tenant, Kind.QUERYING):
         text = await held.tenant(tenant).explain(await read_object(request))
-    return Response(orjson.dumps({"plan": text}), media_type="application/json")
+    return as_json({"plan": text})
 
 
 async def read_object(request: Request, *, may_be_empty: bool = False) -> dict[str, Any]:

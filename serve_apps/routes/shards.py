@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from serve_apps.access import operator
+from serve_apps.routes.as_json import as_json
 from serve_apps.routes.queries import read_object
 from serve_apps.services import services
 from tenancy.analytics.errors import InvalidRequestError
@@ -43,7 +43,7 @@ _SHARDS = {
 async def shards(request: Request, tenant: str) -> Response:
     """Over how many shards its rows are spread now; one, for a tenant that one host can serve."""
     layouts = await services(request).directory.layouts(tenant_id(tenant))
-    return _json(tenant, layouts[-1])
+    return as_json(_plain(tenant, layouts[-1]))
 
 
 @router.put("/v1/tenants/{tenant}/shards", summary="Reshard a tenant", openapi_extra={"requestBody": _SHARDS})
@@ -61,15 +61,15 @@ async def reshard(request: Request, tenant: str) -> Response:
         raise InvalidRequestError("shards", number, "give a whole number from 1 to 99")
     if not isinstance(keys, dict) or not all(isinstance(field, str) and field for field in keys.values()):
         raise InvalidRequestError("keys", keys, "give the name of a field for each dataset")
-    return _json(tenant, await services(request).directory.reshard(tenant_id(tenant), number, keys))
+    layout = await services(request).directory.reshard(tenant_id(tenant), number, keys)
+    return as_json(_plain(tenant, layout))
 
 
-def _json(tenant: str, layout: ShardLayout) -> Response:
-    plain: dict[str, Any] = {
+def _plain(tenant: str, layout: ShardLayout) -> dict[str, Any]:
+    return {
         "tenant": tenant,
         "shards": layout.shards,
         "members": layout.members,
         "keys": dict(layout.keys),
         "version": layout.version,
     }
-    return Response(orjson.dumps(plain), media_type="application/json")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-import orjson
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from serve_apps.access import allowed
+from serve_apps.routes.as_json import as_json
 from serve_apps.routes.queries import read_object
 from serve_apps.services import services
 from tenancy.analytics.errors import InvalidRequestError
@@ -24,7 +24,7 @@ async def offset(request: Request, tenant: str, source: str) -> Response:
     """`offset` is whatever the loader last put here; null before that."""
     rows = await services(request).rows(tenant)
     found = await asyncio.to_thread(rows.source_offset, _checked(source))
-    return Response(orjson.dumps({"offset": found}), media_type="application/json")
+    return as_json({"offset": found})
 
 
 @router.put("/v1/tenants/{tenant}/sources/{source}", summary="Note how far a source was read", status_code=204)

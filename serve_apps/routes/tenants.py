@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from serve_apps.access import allowed, operator
+from serve_apps.routes.as_json import as_json
 from serve_apps.routes.queries import read_object
 from serve_apps.services import services
 from tenancy.analytics.security import Action
@@ -27,7 +27,7 @@ async def tenants(
 ) -> Response:
     """In order of id; a page as long as `limit` may have a next one."""
     found = await services(request).directory.tenants(after, limit)
-    return _json({"tenants": [_plain(record) for record in found]})
+    return as_json({"tenants": [_plain(record) for record in found]})
 
 
 @router.put(
@@ -42,14 +42,14 @@ async def register(request: Request, tenant: str) -> Response:
     The body may hold the tenant's configuration: `datasets` to declare, and a `model`.
     """
     given = await read_object(request, may_be_empty=True)
-    return _json(_plain(await services(request).directory.register(tenant_id(tenant), given)))
+    return as_json(_plain(await services(request).directory.register(tenant_id(tenant), given)))
 
 
 @router.get("/v1/tenants/{tenant}", summary="One tenant", dependencies=[Depends(allowed(Action.MANAGE_KEYS))])
 async def tenant_record(request: Request, tenant: str) -> Response:
     """Its settings and when it was registered."""
     rows = await services(request).rows(tenant)
-    return _json(_plain(await asyncio.to_thread(rows.record)))
+    return as_json(_plain(await asyncio.to_thread(rows.record)))
 
 
 @router.delete("/v1/tenants/{tenant}", summary="Delete a tenant", status_code=204, dependencies=[Depends(operator)])
@@ -63,7 +63,3 @@ async def delete(request: Request, tenant: str) -> Response:
 
 def _plain(record: TenantRecord) -> dict[str, Any]:
     return {"id": record.id, "settings": dict(record.settings), "created_at": record.created_at}
-
-
-def _json(value: object) -> Response:
-    return Response(orjson.dumps(value), media_type="application/json")

@@ -145,8 +145,8 @@ class PlacementConfig(_Section):
     """How long a call is retried while its host is being replaced."""
 
 
-class LimitsConfig(_Section):
-    """`limits`: what a tenant may use where its own configuration does not say; None is no cap."""
+class Caps(_Section):
+    """What one tenant may use; None is no cap."""
 
     events_per_second: int | None = Field(default=None, ge=1)
     """Rows collected, whatever their receipts."""
@@ -162,6 +162,11 @@ class LimitsConfig(_Section):
     """Bytes that queries read; the one that goes beyond it is finished, the next is refused."""
     weight: float = Field(default=1.0, gt=0, le=1000)
     """Share of a tenant in the queue of its host, against the others'."""
+
+
+class LimitsConfig(Caps):
+    """`limits`: what a tenant may use where its own configuration does not say; None is no cap."""
+
     burst_seconds: int = Field(default=1, ge=1, le=3600)
     """What is not used of a limit per second is saved up for so long, and may be used at once."""
     remembered_seconds: float = Field(default=5.0, ge=0)

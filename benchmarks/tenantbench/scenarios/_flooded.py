@@ -9,7 +9,7 @@ from benchmarks.tenantbench.client import IMPATIENT
 from benchmarks.tenantbench.drive import Samples
 from benchmarks.tenantbench.flood import Flood, FloodTold, flooding
 from benchmarks.tenantbench.stage import Stage, latencies, own_cost, patience_of
-from benchmarks.tenantbench.workload import Kind
+from benchmarks.tenantbench.workload import Kind, marker_of
 
 _LEAD_S = 1.0
 """The flood runs so long before the first measured request, so that its queues are as full as they get."""
@@ -34,6 +34,22 @@ async def flooded(stage: Stage, flood: Flood) -> list[Measurement]:
         *own_cost(beset),
         *await stage.accounts(),
     ]
+
+
+async def flooded_with_events(stage: Stage, keys: int) -> list[Measurement]:
+    """`flooded` with events of the loud tenant, far above what the system can take, over so many keys."""
+    chosen = stage.settings
+    flood = Flood(
+        tenant=stage.loud,
+        kind=Kind.INGEST,
+        rate=chosen.flood_rate,
+        seconds=60 + 2 * chosen.seconds,  # until it is stopped
+        connections=chosen.flood_connections,
+        keys=keys,
+        rows=chosen.flood_rows,
+        marker=marker_of(stage.loud, chosen.seed),
+    )
+    return await flooded(stage, flood)
 
 
 def _ratios(alone: Samples, beset: Samples) -> list[Measurement]:

@@ -21,7 +21,7 @@ from tenancy.analytics.collection.checks import check
 from tenancy.analytics.collection.codec import encode
 from tenancy.analytics.collection.dataset import DatasetState, enriched
 from tenancy.analytics.collection.enrichment import Lookups, Recent, no_history, no_lookups
-from tenancy.analytics.collection.once import MAX_KEY_LENGTH, Once, started_future
+from tenancy.analytics.collection.once import Once, expect_key, started_future
 from tenancy.analytics.collection.payload import Payload
 from tenancy.analytics.collection.portion import Portion, Renumbered
 from tenancy.analytics.collection.quarantine import markers
@@ -29,7 +29,7 @@ from tenancy.analytics.collection.reader import Limits, one_line_each, read, rea
 from tenancy.analytics.collection.reading import Reading
 from tenancy.analytics.collection.sink import EventSink
 from tenancy.analytics.config import CollectionConfig
-from tenancy.analytics.errors import AnalyticsError, InvalidRequestError, PayloadTooLargeError, UnavailableError
+from tenancy.analytics.errors import AnalyticsError, UnavailableError
 from tenancy.analytics.schema import EVENT_ID, DatasetSchema, FieldSpec
 from tenancy.analytics.storage.append import Append
 from tenancy.analytics.storage.catalog import IdempotencyRecord
@@ -101,10 +101,7 @@ class DataCollector:
         sink = self._sink(name)
         if idempotency_key is None:
             return self._counted(name, source, self._admitted(name, sink, payload, None, portion))
-        if not 0 < len(idempotency_key) <= MAX_KEY_LENGTH or not idempotency_key.isprintable():
-            raise InvalidRequestError(
-                "Idempotency-Key", idempotency_key[:100], f"give 1 to {MAX_KEY_LENGTH} printable characters"
-            )
+        expect_key(idempotency_key)
         fingerprint = payload.fingerprint(name) if portion is None else portion.fingerprint
         key = (idempotency_key, fingerprint)
         return self._once.run(
@@ -168,8 +165,7 @@ class DataCollector:
         return done
 
     def _expect_size(self, payload: Payload) -> None:
-        if isinstance(payload.body, bytes) and len(payload.body) > self._config.max_body_bytes:
-            raise PayloadTooLargeError(self._config.max_body_bytes)
+        payload.expect_within(self._config.max_body_bytes)
 
     def _admitted(
         self,

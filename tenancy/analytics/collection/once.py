@@ -9,10 +9,16 @@ from threading import Lock
 
 from tenancy.analytics.collection.codec import decode
 from tenancy.analytics.collection.sink import EventSink
-from tenancy.analytics.errors import IdempotencyMismatchError
+from tenancy.analytics.errors import IdempotencyMismatchError, InvalidRequestError
 from tenancy.analytics.types import Receipts
 
 MAX_KEY_LENGTH = 255
+
+
+def expect_key(key: str) -> None:
+    """Raises InvalidRequestError for what cannot be an idempotency key."""
+    if not 0 < len(key) <= MAX_KEY_LENGTH or not key.isprintable():
+        raise InvalidRequestError("Idempotency-Key", key[:100], f"give 1 to {MAX_KEY_LENGTH} printable characters")
 
 
 class Once:

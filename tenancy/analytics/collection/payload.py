@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from tenancy.analytics.errors import InvalidRequestError, UnsupportedMediaError
+from tenancy.analytics.errors import InvalidRequestError, PayloadTooLargeError, UnsupportedMediaError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,6 +103,11 @@ class Payload:
         """Bytes of the body."""
         size: int = len(self.body) if isinstance(self.body, bytes) else self.body.nbytes
         return size
+
+    def expect_within(self, most: int) -> None:
+        """Raises PayloadTooLargeError for a body of more bytes than `most`; a table, which is cut, may be larger."""
+        if isinstance(self.body, bytes) and len(self.body) > most:
+            raise PayloadTooLargeError(most)
 
     @property
     def rows_at_most(self) -> int:

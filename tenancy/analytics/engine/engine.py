@@ -365,6 +365,11 @@ class AnalyticsEngine:
         if processor is not None:
             processor.evict()
 
+    @property
+    def buffered_bytes(self) -> int:
+        """Held in memory, durable and in no segment yet."""
+        return self._store.bytes
+
     def status(self) -> EngineStatus:
         """How the engine is; never blocks."""
         stores = [self._store.dataset(schema.name) for schema in self._queried.datasets()]
@@ -374,7 +379,7 @@ class AnalyticsEngine:
             len(stores),
             sum(store.pending_rows for store in stores),
             sum(store.pending_bytes for store in stores),
-            self._store.bytes,
+            self.buffered_bytes,
             self._last_failure,
         )
 

@@ -54,8 +54,9 @@ def _joined(masks: Sequence[tuple[bytes, int]]) -> bytes:
     """One mask of all rows from the masks of the pieces and their numbers of rows; empty where no bit is set."""
     if not any(mask for mask, _ in masks):
         return b""
-    return np.packbits(np.concatenate([_bits(mask, rows) for mask, rows in masks])).tobytes()
+    return np.packbits(np.concatenate([bits(mask, rows) for mask, rows in masks])).tobytes()
 
 
-def _bits(mask: bytes, rows: int) -> npt.NDArray[np.uint8]:
+def bits(mask: bytes, rows: int) -> npt.NDArray[np.uint8]:
+    """A mask of receipts, a number for each row; an empty one has no bit set."""
     return np.unpackbits(np.frombuffer(mask, np.uint8), count=rows) if mask else np.zeros(rows, np.uint8)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from tenancy.analytics.config import LimitsConfig
+from tenancy.analytics.config import Caps, LimitsConfig
 from tenancy.analytics.errors import ConfigurationError, near
 
 
-class TenantLimits(BaseModel):
+class TenantLimits(Caps):
     """Caps of one tenant; one that is not given is that of the section `limits` of the settings, null is no cap.
 
     >>> own = TenantLimits.load({"events_per_second": 100, "stored_bytes": None})
@@ -19,23 +19,6 @@ class TenantLimits(BaseModel):
     >>> whole.events_per_second, whole.stored_bytes, whole.queries_per_second
     (100, None, 5)
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    events_per_second: int | None = Field(default=None, ge=1)
-    """Rows collected, whatever their receipts."""
-    bytes_per_second: int | None = Field(default=None, ge=1)
-    """Bytes of bodies, after decompression."""
-    queries_per_second: int | None = Field(default=None, ge=1)
-    """Queries, their explanations, and pages of the quarantine."""
-    concurrent_queries: int | None = Field(default=None, ge=1)
-    """Of those, how many at once."""
-    stored_bytes: int | None = Field(default=None, ge=1)
-    """Bytes of segments; beyond it events are refused."""
-    scanned_bytes_per_hour: int | None = Field(default=None, ge=1)
-    """Bytes that queries read; the one that goes beyond it is finished, the next is refused."""
-    weight: float = Field(default=1.0, gt=0, le=1000)
-    """Share in the host's queue, against the other tenants'."""
 
     @classmethod
     def load(cls, given: Mapping[str, Any]) -> TenantLimits:

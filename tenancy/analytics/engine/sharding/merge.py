@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from tenancy.analytics.engine.pieces import bits
 from tenancy.analytics.engine.sharding.split import Rows
 from tenancy.analytics.types import Receipt, Receipts
 
@@ -31,10 +32,8 @@ def interleaved(rows: int, parts: Sequence[tuple[Rows, Receipts]]) -> Receipts:
         places = positions.tolist()
         for index, receipt in receipts.exceptions.items():
             exceptions[places[index]] = replace(receipt, index=places[index])
-        if receipts.own_ids:
-            own[positions] = _bits(receipts.own_ids, receipts.rows)
-        if receipts.late:
-            late[positions] = _bits(receipts.late, receipts.rows)
+        own[positions] = bits(receipts.own_ids, receipts.rows)
+        late[positions] = bits(receipts.late, receipts.rows)
         for place, id in zip(places, _ids(receipts), strict=True):
             ids[place] = id
     starts = {row: id for row, id in enumerate(ids) if id != _NO_ID and (row == 0 or id != ids[row - 1] + 1)}
@@ -59,10 +58,6 @@ def _ids(receipts: Receipts) -> list[int]:
         first = starts[start]
         found += [_NO_ID] * (end - start) if first is None else range(first, first + end - start)
     return found
-
-
-def _bits(mask: bytes, rows: int) -> npt.NDArray[np.uint8]:
-    return np.unpackbits(np.frombuffer(mask, np.uint8), count=rows)
 
 
 def _packed(mask: npt.NDArray[np.uint8]) -> bytes:

@@ -18,7 +18,7 @@ from tenancy.analytics.clock import Clock
 from tenancy.analytics.collection import Payload
 from tenancy.analytics.collection.codec import decode
 from tenancy.analytics.collection.layout import Layout
-from tenancy.analytics.collection.once import MAX_KEY_LENGTH
+from tenancy.analytics.collection.once import expect_key
 from tenancy.analytics.collection.portion import Portion
 from tenancy.analytics.collection.reader import Limits, read
 from tenancy.analytics.config import AnalyticsConfig
@@ -43,8 +43,6 @@ from tenancy.analytics.engine.sharding.split import Body, Rows, body_of, dealt, 
 from tenancy.analytics.errors import (
     ConflictError,
     IdempotencyMismatchError,
-    InvalidRequestError,
-    PayloadTooLargeError,
     StaleLayoutError,
 )
 from tenancy.analytics.query import QueryResult
@@ -123,10 +121,8 @@ class ShardedTenant:
         may have been made under an earlier layout.
         """
         name = dataset_name(dataset)
-        if isinstance(payload.body, bytes) and len(payload.body) > self._config.data_collection.max_body_bytes:
-            raise PayloadTooLargeError(self._config.data_collection.max_body_bytes)
-        if not 0 < len(key) <= MAX_KEY_LENGTH or not key.isprintable():
-            raise InvalidRequestError("Idempotency-Key", key[:100], f"give 1 to {MAX_KEY_LENGTH} printable characters")
+        payload.expect_within(self._config.data_collection.max_body_bytes)
+        expect_key(key)
         known = await self._known(name)
         pieces = list(payload.slices(self._config.analytics_engine.batch_size))
         keys = [key] if len(pieces) == 1 else [piece_key(key, index) or key for index in range(len(pieces))]

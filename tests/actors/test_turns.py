@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
-from serve_apps.turns import Turns
+from actors.turns import Turns
 
 
 async def test_a_flood_of_one_tenant_waits_for_itself_and_nobody_else_does() -> None:
